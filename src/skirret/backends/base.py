@@ -1,0 +1,56 @@
+"""The seam between Skirret and a result store."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from skirret.message import Record
+
+
+class ResultBackend(ABC):
+    """A result store, as the client of one process sees it. Methods are safe to call from several threads.
+
+    Every method raises BackendError within its deadline when the store cannot be reached. State is dropped after a
+    fork.
+    """
+
+    enabled: ClassVar[bool] = True
+    """False for the disabled backend only: storing does nothing and reading raises with advice."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """Names the server (not the URL): equal to ``Broker.identity`` where one transaction can serve both."""
+
+    @abstractmethod
+    def store(self, records: Sequence[Record]) -> list[bool]:
+        """Write results by compare-and-set (``states.supersedes``); one flag each, False where the old one stays."""
+
+    @abstractmethod
+    def fetch(self, task_ids: Sequence[str]) -> dict[str, bytes]:
+        """The payloads of those results that exist and have not expired."""
+
+    @abstractmethod
+    def wait(self, task_ids: Sequence[str], timeout: float) -> dict[str, bytes]:
+        """Payloads of those tasks that are in a ready state, as soon as there is one; {} after `timeout` seconds.
+
+        A notification is only a hint: the store is read again on a timer.
+        """
+
+    @abstractmethod
+    def forget(self, task_ids: Sequence[str]) -> int:
+        """Delete results; how many existed."""
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """Make a `wait` of another thread return at once."""
+
+    @abstractmethod
+    def cleanup(self) -> int:
+        """Delete what has expired; how many."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of connections; the backend may be used again."""

@@ -1,0 +1,227 @@
+"""The seam between Skirret and a message server. Everything is in batches; a batch of one is not a special case."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from skirret.message import Delivery, Publication
+from skirret.outcome import Settlement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a broker declares that it can do. Nothing elsewhere asks a broker for its type."""
+
+    priorities: bool = True
+    delayed: bool = True
+    purge: bool = True
+    peek: bool = True
+    push_wakeup: bool = True
+    durable: bool = True
+    fan_out: bool = True
+    settles_results: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSize:
+    """Messages of one queue: `ready` to run, `held` by workers, `delayed` until their time, `dead`."""
+
+    ready: int = 0
+    held: int = 0
+    delayed: int = 0
+    dead: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """A queue as the app declares it."""
+
+    name: str
+    exchange: str = ""
+    routing_key: str = ""
+    exchange_type: str = "direct"
+    max_priority: int | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """One message that waits: what `peek` and `delayed` list. `due` is seconds since the epoch, or None."""
+
+    queue: str
+    task_id: str
+    raw: bytes
+    priority: int = 0
+    due: float | None = None
+    deliveries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dead:
+    """One dead letter. `key` names it for `replay` and `drop_dead`; `died` is seconds since the epoch."""
+
+    key: str
+    queue: str
+    task_id: str
+    raw: bytes
+    reason: str
+    died: float
+    deliveries: int = 0
+    crashes: int = 0
+
+
+class Subscription(ABC):
+    """A listener to broadcasts. Messages sent while nobody listens are gone: hints, never tasks."""
+
+    @abstractmethod
+    def receive(self, timeout: float) -> list[tuple[str, bytes]]:
+        """Broadcasts as (topic, payload), waiting at most `timeout` seconds for the first."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop listening."""
+
+
+class Consumer(ABC):
+    """One worker incarnation's hold on some queues.
+
+    All methods but `interrupt` are called from one thread. A method raises OperationalError when the server cannot be
+    reached; the consumer may be used again afterwards. After `fenced` turns true nothing here is ours any more.
+    """
+
+    cid: str
+    fenced: bool = False
+
+    @abstractmethod
+    def take(self, limit: int, timeout: float) -> list[Delivery]:
+        """Move up to `limit` due messages from ready to held, in one atomic step; wait up to `timeout` seconds.
+
+        Order: priority 9 before 0; within a priority the queues take turns; within a queue the oldest first.
+        Returns early with [] when `interrupt` was called. Messages whose due time came are included.
+        """
+
+    @abstractmethod
+    def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Carry out settlements in one atomic batch, results and successors included.
+
+        Returns one flag each, in order: False says that the message was no longer held by us, so that neither its
+        result nor its successors were written.
+        """
+
+    @abstractmethod
+    def beat(self) -> bool:
+        """Say that this incarnation lives. False says that it was reaped: it is fenced, its work runs elsewhere."""
+
+    @abstractmethod
+    def reap(self) -> int:
+        """Take the work of incarnations whose beat stood still for the lease; how many messages went back.
+
+        A message comes back to its home queue with its delivery counted; at the limit it is dead-lettered.
+        """
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """Make a waiting `take` return at once; may be called from any thread."""
+
+    @abstractmethod
+    def queues(self, names: Sequence[str]) -> None:
+        """Consume exactly these queues from now on."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what is still held, uncounted, and end this incarnation."""
+
+
+class Broker(ABC):
+    """A message server, as the client of one process sees it. Methods are safe to call from several threads.
+
+    Every method raises OperationalError within its deadline (5 s unless said) when the server cannot be reached.
+    State is dropped after a fork.
+    """
+
+    capabilities: Capabilities = Capabilities()
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """Names the server (not the URL): a result store of the same identity settles in one step with us."""
+
+    @abstractmethod
+    def publish(self, publications: Sequence[Publication]) -> None:
+        """Store all of them durably, or raise. A publication whose nonce was stored in the last 30 s is not repeated.
+
+        Raises:
+            OperationalError: not all could be confirmed; repeating the call with the same nonces is safe.
+        """
+
+    @abstractmethod
+    def declare(self, queues: Sequence[Queue]) -> None:
+        """Make sure that the queues exist."""
+
+    @abstractmethod
+    def purge(self, queue: str) -> int:
+        """Drop the waiting messages (ready and delayed) of a queue; how many."""
+
+    @abstractmethod
+    def size(self, queue: str) -> QueueSize:
+        """How many messages a queue has, by kind."""
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """Queues that exist or hold messages, sorted."""
+
+    @abstractmethod
+    def peek(self, queue: str, limit: int = 10) -> list[Waiting]:
+        """The next messages of a queue in the order of their run, left where they are."""
+
+    @abstractmethod
+    def delayed(self, queue: str | None = None, limit: int = 100) -> list[Waiting]:
+        """Messages that wait for their time, the soonest first."""
+
+    @abstractmethod
+    def dead(self, queue: str | None = None, limit: int = 100) -> list[Dead]:
+        """Dead letters, the newest first."""
+
+    @abstractmethod
+    def replay(self, keys: Sequence[str]) -> int:
+        """Put dead letters back into their queues with fresh counters; how many."""
+
+    @abstractmethod
+    def drop_dead(self, keys: Sequence[str]) -> int:
+        """Forget dead letters; how many."""
+
+    @abstractmethod
+    def consumer(self, queues: Sequence[str], cid: str, *, limits: Limits | None = None) -> Consumer:
+        """A new incarnation `cid` (128 random bits as text) on these queues."""
+
+    @abstractmethod
+    def broadcast(self, topic: str, payload: bytes) -> None:
+        """Send a hint to all who subscribed to `topic`."""
+
+    @abstractmethod
+    def subscribe(self, topics: Sequence[str]) -> Subscription:
+        """Listen to broadcasts; a topic ending in ``*`` matches by prefix."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of connections; the broker may be used again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The numbers that a consumer works by.
+
+    Args:
+        lease: seconds without a beat, observed while the server answered, after which work is taken over.
+        beat: seconds between beats.
+        deliveries: counted deliveries after which a message is dead-lettered.
+        clock: monotonic seconds; tests pass their own.
+    """
+
+    lease: float = 30.0
+    beat: float = 5.0
+    deliveries: int = 10
+    clock: Callable[[], float] | None = None
