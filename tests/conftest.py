@@ -1,0 +1,54 @@
+"""What every test stands on: no settings or embedded file of the machine leak in, and hypothesis is repeatable."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "test", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.register_profile("soak", parent=settings.get_profile("test"), max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
+
+OURS = ("SKIRRET_", "CELERY_", "C_FORCE_ROOT")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Forget the machine's settings, also for the processes that tests start."""
+    for name in [name for name in os.environ if name.startswith(OURS)]:
+        del os.environ[name]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long runs out unless they are asked for by `-m soak`."""
+    if "soak" in (config.option.markexpr or ""):
+        return
+    left_out = [item for item in items if item.get_closest_marker("soak")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+_COUNT = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the embedded files of this run lie."""
+    return tmp_path_factory.mktemp("homes")
+
+
+@pytest.fixture(autouse=True)
+def home(homes: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of the embedded file, a fresh one for each test: nothing is ever written beside the sources.
+
+    It does not exist yet: whoever writes there first makes it.
+    """
+    path = homes / str(next(_COUNT))
+    monkeypatch.setenv("SKIRRET_HOME", str(path))
+    return path
