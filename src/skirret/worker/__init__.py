@@ -1,0 +1,22 @@
+"""The worker: a supervisor that holds messages, and children that run user code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skirret.worker.options import WorkerOptions
+
+__all__ = ["run"]
+
+
+def run(options: WorkerOptions) -> int:
+    """Run a worker in this process until it is told to stop.
+
+    Returns:
+        The exit code: 0 after a warm or cold stop, 69 if the broker stayed unreachable at start, 70 for a bug,
+        78 if the app or its settings cannot be used.
+    """
+    from skirret.worker.worker import run_worker
+
+    return run_worker(options)
