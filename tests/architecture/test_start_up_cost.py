@@ -1,0 +1,57 @@
+"""What it costs to import Skirret and to ask it for help, in seconds of CPU time of a fresh process.
+
+Each figure is the median of several runs. The promise is the bound in the test's name; MARGIN is added on top, because
+CPU time grows on a slow machine and when neighbours share its caches.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RUNS = 7
+MARGIN = 1.5
+
+
+def cpu_seconds(*command: str) -> float:
+    """CPU time (user and system) of one run of `command`, which must succeed."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        complaint = process.stderr.read().decode() if process.stderr else ""
+    assert process.returncode == 0, complaint
+    return usage.ru_utime + usage.ru_stime
+
+
+def median_cpu(*command: str) -> float:
+    cpu_seconds(*command)  # writes the byte code
+    return statistics.median(cpu_seconds(*command) for _ in range(RUNS))
+
+
+def test_importing_skirret_costs_at_most_60_ms_of_cpu_beyond_python_itself():
+    bare = median_cpu(sys.executable, "-c", "pass")
+    ours = median_cpu(sys.executable, "-c", "import skirret")
+    assert ours - bare <= 0.060 * MARGIN
+
+
+def test_making_an_app_and_a_task_costs_at_most_150_ms_of_cpu_beyond_python_itself():
+    program = "from skirret import Skirret\napp = Skirret('t')\n@app.task\ndef add(x, y): return x + y"
+    bare = median_cpu(sys.executable, "-c", "pass")
+    assert median_cpu(sys.executable, "-c", program) - bare <= 0.150 * MARGIN
+
+
+def test_help_costs_at_most_200_ms_of_cpu():
+    assert median_cpu(str(Path(sys.executable).parent / "skirret"), "--help") <= 0.200 * MARGIN
+
+
+@pytest.mark.parametrize("statement", ["import skirret", "from skirret import Skirret, Task, shared_task"])
+def test_no_optional_library_and_no_terminal_library_is_loaded_by(statement):
+    slow = ["asyncio", "click", "rich", "sqlite3", "redis", "yaml", "msgpack", "multiprocessing", "unittest"]
+    program = f"import sys\n{statement}\nprint(*[name for name in {slow!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []
