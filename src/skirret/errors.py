@@ -11,7 +11,8 @@
     ├── OperationalError            a broker cannot be reached, is full, or refuses
     ├── BackendError                a result store cannot be read or written
     │   ├── BackendGetMetaError
-    │   └── BackendStoreError
+    │   ├── BackendStoreError
+    │   └── ResultsDisabled         this app keeps no results; the message says how to turn them on
     ├── CapabilityError             this broker or pool declares that it cannot do that
     ├── TaskPredicate               raised by a task to say what becomes of it
     │   ├── Ignore
@@ -95,6 +96,10 @@ class BackendStoreError(BackendError):
         super().__init__(*args)
         self.state = state
         self.task_id = task_id
+
+
+class ResultsDisabled(BackendError, NotImplementedError):
+    """A result was asked for, but this app keeps none. Celery raises NotImplementedError there."""
 
 
 class CapabilityError(SkirretError):

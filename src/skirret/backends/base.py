@@ -45,7 +45,7 @@ class ResultBackend(ABC):
 
     @abstractmethod
     def interrupt(self) -> None:
-        """Make a `wait` of another thread return at once."""
+        """Make the waits of other threads, or else the next one, return at once with {}."""
 
     @abstractmethod
     def cleanup(self) -> int:

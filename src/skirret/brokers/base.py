@@ -100,7 +100,9 @@ class Consumer(ABC):
         """Move up to `limit` due messages from ready to held, in one atomic step; wait up to `timeout` seconds.
 
         Order: priority 9 before 0; within a priority the queues take turns; within a queue the oldest first.
-        Returns early with [] when `interrupt` was called. Messages whose due time came are included.
+        Returns early with [] when `interrupt` was called. Messages whose due time came are included: such a message
+        joins the end of its queue then, the soonest first. Of a limit smaller than what is ready, each queue gets its
+        share. A fenced consumer takes nothing: [] at once, and `fenced` is true.
         """
 
     @abstractmethod
@@ -108,7 +110,10 @@ class Consumer(ABC):
         """Carry out settlements in one atomic batch, results and successors included.
 
         Returns one flag each, in order: False says that the message was no longer held by us, so that neither its
-        result nor its successors were written.
+        result nor its successors were written. A result is written by compare-and-set (``states.supersedes``); that
+        an older one stays does not make the flag False. Successors are published as `publish` does, nonces included;
+        a Retry's publication is always stored. Released messages go to the front of their queue, deferred ones to the
+        end, retries are new messages with fresh counters.
         """
 
     @abstractmethod
@@ -119,12 +124,14 @@ class Consumer(ABC):
     def reap(self) -> int:
         """Take the work of incarnations whose beat stood still for the lease; how many messages went back.
 
-        A message comes back to its home queue with its delivery counted; at the limit it is dead-lettered.
+        A message comes back to its home queue with its delivery counted; at the limit it is dead-lettered (and is not
+        in the number). Call it at least once a `Limits.beat`: what this incarnation did not see does not count, so
+        that the time between two calls is worth one beat at most.
         """
 
     @abstractmethod
     def interrupt(self) -> None:
-        """Make a waiting `take` return at once; may be called from any thread."""
+        """Make a waiting `take`, or else the next one, return at once; may be called from any thread."""
 
     @abstractmethod
     def queues(self, names: Sequence[str]) -> None:
@@ -153,6 +160,8 @@ class Broker(ABC):
     def publish(self, publications: Sequence[Publication]) -> None:
         """Store all of them durably, or raise. A publication whose nonce was stored in the last 30 s is not repeated.
 
+        The publications of one call may share a nonce: it is compared with those of earlier calls. "" is no nonce.
+
         Raises:
             OperationalError: not all could be confirmed; repeating the call with the same nonces is safe.
         """
@@ -175,7 +184,7 @@ class Broker(ABC):
 
     @abstractmethod
     def peek(self, queue: str, limit: int = 10) -> list[Waiting]:
-        """The next messages of a queue in the order of their run, left where they are."""
+        """The next ready messages of a queue in the order of their run, left where they are."""
 
     @abstractmethod
     def delayed(self, queue: str | None = None, limit: int = 100) -> list[Waiting]:
@@ -217,7 +226,7 @@ class Limits:
     Args:
         lease: seconds without a beat, observed while the server answered, after which work is taken over.
         beat: seconds between beats.
-        deliveries: counted deliveries after which a message is dead-lettered.
+        deliveries: counted deliveries at which `reap` dead-letters a message; in settlements the worker decides.
         clock: monotonic seconds; tests pass their own.
     """
 

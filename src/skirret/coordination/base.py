@@ -18,19 +18,23 @@ class Coordination(ABC):
 
     @abstractmethod
     def compare_and_set(self, key: str, expected: bytes | None, new: bytes | None, ttl: float | None = None) -> bool:
-        """Replace `expected` by `new` (None stands for no value) if that is what is there."""
+        """Replace `expected` by `new` (None stands for no value) if that is what is there; `ttl` is that of `new`."""
 
     @abstractmethod
     def increment(self, key: str, by: int = 1, ttl: float | None = None) -> int:
-        """Add to a counter (0 first) and return its new value; `ttl` starts when the counter is made."""
+        """Add to a counter (0 first) and return its new value; `ttl` starts when the counter is made, not later."""
 
     @abstractmethod
     def take_tokens(self, key: str, rate: float, capacity: float, count: float = 1.0) -> float:
-        """Take from a bucket that fills by `rate` a second up to `capacity`; 0.0 if taken, else seconds to wait."""
+        """Take from a bucket that fills by `rate` a second up to `capacity`; 0.0 if taken, else seconds to wait.
+
+        A new bucket is full. What cannot ever be taken (`count` over `capacity`) is infinitely far. A refused call
+        takes nothing.
+        """
 
     @abstractmethod
     def add(self, key: str, members: Sequence[str], ttl: float | None = None) -> int:
-        """Add members to a set, each with its own expiry; how many were new."""
+        """Add members to a set, each with its own expiry, which adding again renews; how many were new."""
 
     @abstractmethod
     def discard(self, key: str, members: Sequence[str]) -> int:

@@ -1,0 +1,1 @@
+"""Result stores: the seam that the rest of Skirret sees, and one room for each kind of store behind it."""

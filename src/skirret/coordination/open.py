@@ -1,0 +1,36 @@
+"""Finds the coordination that an address names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, cast
+
+from skirret.coordination.base import Coordination
+from skirret.plugins import Plugins
+from skirret.url import parse
+
+PLUGINS = Plugins(
+    kind="coordination server",
+    group="skirret.coordination",
+    builtin={
+        "memory": "skirret.coordination.memory:MemoryCoordination",
+        "sqlite": "skirret.coordination.sqlite:SqliteCoordination",
+    },
+    extras={},
+)
+
+
+def open_coordination(url: str, options: Mapping[str, Any] = MappingProxyType({})) -> Coordination:
+    """The coordination at an address; no connection is made before it is needed.
+
+    Args:
+        url: such as ``sqlite:///queue.sqlite3`` or ``memory://name``.
+        options: each server documents its own.
+
+    Raises:
+        ImproperlyConfigured: nothing handles that scheme, or the address or an option makes no sense.
+        MissingDependency: the driver is not installed.
+    """
+    address = parse(url)
+    return cast("Coordination", PLUGINS.load(address.scheme).from_url(address, options))
