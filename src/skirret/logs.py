@@ -41,7 +41,7 @@ _NAMED_ESCAPES: Final = {"\n": "\\n", "\r": "\\r"}
 
 
 def escape(text: str) -> str:
-    """`text` on one line: control characters as ``\\n``, ``\\x1b``, ``\\u2028``."""
+    r"""`text` on one line: control characters as ``\n``, ``\x1b``, ``\u2028``."""
     return _CONTROL.sub(_escaped, text)
 
 
@@ -122,7 +122,7 @@ class TextFormatter(logging.Formatter):
             text += "\n" + "\n".join("    " + escape(line) for line in details.splitlines())
         return mask(text)
 
-    def usesTime(self) -> bool:
+    def usesTime(self) -> bool:  # noqa: N802  the name in logging
         return self._plain.usesTime() or self._in_task.usesTime()
 
 
@@ -305,8 +305,8 @@ def redirect_stdouts(level: str | int = "WARNING") -> None:
     """
     to = logging.getLogger("skirret.redirected")
     number = level_number(level)
-    sys.stdout = LogStream(to, number)  # type: ignore[assignment]
-    sys.stderr = LogStream(to, number)  # type: ignore[assignment]
+    sys.stdout = LogStream(to, number)
+    sys.stderr = LogStream(to, number)
 
 
 def get_task_logger(name: str) -> logging.Logger:

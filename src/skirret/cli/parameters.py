@@ -1,0 +1,129 @@
+"""Options that tell their setting and their environment variables, and the kinds of value they take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    _Kind = click.ParamType[Any]
+    _Choice = click.Choice[str]
+else:  # older clicks have no type arguments here
+    _Kind = click.ParamType
+    _Choice = click.Choice
+
+
+class Option(click.Option):
+    """An option whose help names the setting that it overrides and the environment variables that set it.
+
+    Args:
+        setting: the setting's key.
+        env: the end of the variables' names, such as ``WORKER_POOL`` for SKIRRET_WORKER_POOL and CELERY_WORKER_POOL.
+        bare_env: a further variable without prefix.
+    """
+
+    def __init__(
+        self,
+        declarations: Sequence[str] | None = None,
+        *,
+        setting: str | None = None,
+        env: str | None = None,
+        bare_env: bool = False,
+        **attributes: Any,
+    ) -> None:
+        self.setting = setting
+        variables = [f"SKIRRET_{env}", f"CELERY_{env}"] if env else []
+        if env and bare_env:
+            variables.append(env)
+        notes = []
+        if setting:
+            notes.append(f"setting: {setting}")
+        if variables:
+            notes.append(f"env: {', '.join(variables)}")
+            attributes.setdefault("envvar", variables)
+        if notes:
+            attributes["help"] = f"{attributes.get('help', '')}  [{'; '.join(notes)}]"
+        super().__init__(declarations, **attributes)
+
+
+def option(*declarations: str, **attributes: Any) -> Callable[[_F], _F]:
+    """``click.option`` with the arguments of `Option`."""
+    return click.option(*declarations, cls=Option, **attributes)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
+"""The option of every command that reads."""
+
+
+class CommaList(_Kind):
+    """Names separated by commas, as a list."""
+
+    name = "name,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        if isinstance(value, list):
+            return value
+        return [part.strip() for part in str(value).split(",") if part.strip()]
+
+
+class Json(_Kind):
+    """A JSON value of one kind."""
+
+    def __init__(self, kind: type, name: str) -> None:
+        self.kind = kind
+        self.name = name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, self.kind):
+            return value
+        try:
+            found = json.loads(value)
+        except ValueError as exc:
+            self.fail(f"{value!r} is not JSON: {exc}", param, ctx)
+        if not isinstance(found, self.kind):
+            example = "'[1, 2]'" if self.kind is list else "'{\"key\": 1}'"
+            self.fail(f"{value!r} is not a JSON {self.name.split()[-1]}, such as {example}", param, ctx)
+        return found
+
+
+class Moment(_Kind):
+    """A moment in ISO 8601, or a number of seconds where that makes sense."""
+
+    name = "moment"
+
+    def __init__(self, *, seconds: bool = False) -> None:
+        self.seconds = seconds
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | datetime:
+        if isinstance(value, (float, datetime)):
+            return value
+        if self.seconds:
+            try:
+                return float(value)
+            except ValueError:
+                pass
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            also = " nor a number of seconds" if self.seconds else ""
+            self.fail(f"{value!r} is not a moment such as 2030-01-31T08:00:00+00:00{also}", param, ctx)
+
+
+class Choice(_Choice):
+    """One of some names, with the nearest one suggested."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as exc:
+            from difflib import get_close_matches
+
+            near = get_close_matches(str(value).lower(), [str(c).lower() for c in self.choices], n=1)
+            if not near:
+                raise
+            self.fail(f"{exc.message} Did you mean {near[0]!r}?", param, ctx)

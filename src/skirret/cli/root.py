@@ -1,0 +1,166 @@
+"""``skirret`` itself: the global options, and commands that are imported when they are called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from skirret.cli.parameters import option
+from skirret.cli.session import Session
+
+# name -> (file under cli/, the line that --help prints). A test keeps the lines equal to the commands' own.
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "call": ("call", "Send one task by its name."),
+    "completion": ("completion", "Print the script that completes commands, queues and tasks in your shell."),
+    "config": ("config", "Show the settings in use and where they come from."),
+    "dead": ("dead", "List, show, retry or purge dead letters."),
+    "demo": ("demo", "Measure a directory's files with a real worker, and prove that none was lost."),
+    "init": ("init", "Write a small working tasks.py."),
+    "purge": ("purge", "Drop the messages that wait in queues."),
+    "queues": ("queues", "Show how many messages each queue has."),
+    "report": ("report", "Print what a bug report needs: versions, platform, addresses, settings without secrets."),
+    "result": ("result", "Show what became of a task."),
+    "worker": ("worker", "Run a worker."),
+}
+
+
+class Root(click.Group):
+    """The group that knows its commands by a table, so that ``--help`` imports none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*COMMANDS, *super().list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = import_module(f"skirret.cli.{COMMANDS[cmd_name][0]}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in COMMANDS])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name in COMMANDS or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        near = get_close_matches(name, self.list_commands(ctx), n=3)
+        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else " `skirret --help` lists them."
+        raise click.UsageError(f"There is no command {name!r}.{hint}", ctx)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an int that it returns is the exit code, an error of ours is told without a traceback."""
+        from skirret.cli import exits
+        from skirret.errors import SkirretError
+
+        try:
+            code = super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, KeyboardInterrupt, BrokenPipeError):
+            raise
+        except SkirretError as exc:
+            code, text = exits.describe(exc)
+            click.echo(text, err=True)
+        except Exception as exc:  # noqa: BLE001  the last border: a bug is told as one
+            code = exits.BUG
+            click.echo(exits.describe_bug(exc), err=True)
+        if isinstance(code, int) and not isinstance(code, bool):
+            ctx.exit(code)
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        import skirret
+
+        click.echo(f"skirret {skirret.__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Root,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 done, 1 the task failed, 2 usage, 65 data, 69 broker or store, 70 bug, 75 no reply in time, "
+    "78 configuration, 130 interrupted.",
+)
+@option(
+    "-A",
+    "--app",
+    "app_path",
+    env="APP",
+    bare_env=True,
+    metavar="MODULE",
+    help="The app: a module, module:attribute, or a package.",
+)
+@option("-b", "--broker", setting="broker_url", env="BROKER_URL", bare_env=True, metavar="URL", help="Use this broker.")
+@option(
+    "--result-backend",
+    setting="result_backend",
+    env="RESULT_BACKEND",
+    bare_env=True,
+    metavar="URL",
+    help="Use this result store.",
+)
+@option("--loader", env="LOADER", bare_env=True, metavar="CLASS", help="Loader class of an app without -A.")
+@option("--config", env="CONFIG_MODULE", bare_env=True, metavar="MODULE", help="Read settings from this module.")
+@option(
+    "--workdir",
+    env="WORKDIR",
+    type=click.Path(exists=True, file_okay=False),
+    help="Change to this directory first.",
+)
+@click.option(
+    "-C",
+    "--no-color",
+    is_flag=True,
+    help="Print without colour.  [env: NO_COLOR, SKIRRET_NO_COLOR, CELERY_NO_COLOR]",
+)
+@option("-q", "--quiet", env="QUIET", is_flag=True, help="Print data and errors only.")
+@option("--skip-checks", env="SKIP_CHECKS", bare_env=True, is_flag=True, help="Skip Django's system checks.")
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print the version."
+)
+@click.pass_context
+def root(
+    ctx: click.Context,
+    app_path: str | None,
+    broker: str | None,
+    result_backend: str | None,
+    loader: str | None,
+    config: str | None,
+    workdir: str | None,
+    no_color: bool,
+    quiet: bool,
+    skip_checks: bool,
+) -> None:
+    """Skirret, a distributed task queue: run workers, send tasks, look after queues.
+
+    Try `skirret demo`, or `skirret init` to begin a project of your own.
+    """
+    if workdir:
+        os.chdir(workdir)
+        workdir = str(Path.cwd())
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    if skip_checks:
+        os.environ["SKIRRET_SKIP_CHECKS"] = os.environ["CELERY_SKIP_CHECKS"] = "true"
+    plain = no_color or any(os.environ.get(name) for name in ("NO_COLOR", "SKIRRET_NO_COLOR", "CELERY_NO_COLOR"))
+    ctx.obj = Session(
+        app_path=app_path,
+        broker=broker,
+        result_backend=result_backend,
+        loader=loader,
+        config=config,
+        workdir=workdir,
+        color=False if plain else None,
+        quiet=quiet,
+    )
+    if plain:
+        ctx.color = False

@@ -1,0 +1,75 @@
+"""What the global options say, and the app that they lead to, imported only when a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from skirret.app import Skirret
+
+
+@dataclass(slots=True)
+class Session:
+    """One call of the command line.
+
+    Args:
+        app_path: ``-A``, or None.
+        broker, result_backend, loader, config, workdir: the global options, or None.
+        color: False forbids colour, None leaves it to the terminal.
+        quiet: print data and errors only.
+    """
+
+    app_path: str | None = None
+    broker: str | None = None
+    result_backend: str | None = None
+    loader: str | None = None
+    config: str | None = None
+    workdir: str | None = None
+    color: bool | None = None
+    quiet: bool = False
+    _app: Any = field(default=None, repr=False)
+
+    def app(self) -> Skirret:
+        """The app of ``-A``, or one without tasks that knows what the environment and the options say.
+
+        Raises:
+            ImproperlyConfigured: there is no such app, or it cannot be imported.
+        """
+        if self._app is None:
+            self._app = self._find()
+        found: Skirret = self._app
+        return found
+
+    def _find(self) -> Skirret:
+        if self.app_path:
+            from skirret.app.find import find_app
+
+            app = find_app(self.app_path)
+        else:
+            from skirret.app import Skirret
+
+            app = Skirret("skirret", loader=self.loader) if self.loader else Skirret("skirret")
+        if self.config:
+            app.config_from_object(self.config)
+        if self.broker:
+            app.conf.broker_url = self.broker
+        if self.result_backend:
+            app.conf.result_backend = self.result_backend
+        return app
+
+    def note(self, text: str) -> None:
+        """Tell the person something that is not data (on stderr; silent with ``--quiet``)."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
+    def rich(self) -> bool:
+        """Whether a person looks at stdout."""
+        return sys.stdout.isatty()
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
+"""Gives a command its `Session` as the first argument."""

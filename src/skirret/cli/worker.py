@@ -1,0 +1,210 @@
+"""``skirret worker``: read the flags, hand them to the supervisor. The app is not imported here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from skirret.cli.completing import complete_queues
+from skirret.cli.parameters import Choice, CommaList, option
+from skirret.cli.session import Session, pass_session
+from skirret.errors import ImproperlyConfigured
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
+POOLS = ("prefork", "processes", "threads", "asyncio", "solo")
+
+
+@click.command(short_help="Run a worker.")
+@option(
+    "-n",
+    "--hostname",
+    env="WORKER_HOSTNAME",
+    metavar="NAME",
+    help="The node's name; %h is the host, %n its first part, %d its domain.",
+)
+@option(
+    "-Q",
+    "--queues",
+    setting="task_queues",
+    env="WORKER_QUEUES",
+    type=CommaList(),
+    shell_complete=complete_queues,
+    help="Consume these queues only.",
+)
+@option(
+    "-X",
+    "--exclude-queues",
+    "exclude",
+    env="WORKER_EXCLUDE_QUEUES",
+    type=CommaList(),
+    shell_complete=complete_queues,
+    help="Consume all of the app's queues but these.",
+)
+@option("-I", "--include", setting="include", env="WORKER_INCLUDE", type=CommaList(), help="Import these modules too.")
+@option(
+    "-c",
+    "--concurrency",
+    setting="worker_concurrency",
+    env="WORKER_CONCURRENCY",
+    metavar="N",
+    help="Slots: tasks that run at the same time (default: the number of CPUs).",
+)
+@option(
+    "-P",
+    "--pool",
+    setting="worker_pool",
+    env="WORKER_POOL",
+    type=Choice(POOLS, case_sensitive=False),
+    help="What runs tasks: processes, threads, coroutines, or this process alone (solo, for debugging).",
+)
+@option(
+    "--processes",
+    setting="worker_processes",
+    env="WORKER_PROCESSES",
+    type=click.IntRange(1),
+    help="Child processes of the pools threads and asyncio.",
+)
+@option(
+    "-l",
+    "--loglevel",
+    env="WORKER_LOGLEVEL",
+    type=Choice(LEVELS, case_sensitive=False),
+    metavar="LEVEL",
+    default="WARNING",
+    show_default=True,
+    help="Log what is at least this grave: debug, info, warning, error or critical.",
+)
+@option(
+    "-f",
+    "--logfile",
+    env="WORKER_LOGFILE",
+    type=click.Path(dir_okay=False),
+    help="Log to this file instead of stderr; %n is the node's name, %h its host.",
+)
+@option(
+    "--log-json", setting="worker_log_json", env="WORKER_LOG_JSON", is_flag=True, help="Log one JSON object a line."
+)
+@option(
+    "-E",
+    "--task-events",
+    "--events",
+    "task_events",
+    setting="worker_send_task_events",
+    env="WORKER_SEND_TASK_EVENTS",
+    is_flag=True,
+    default=None,
+    help="Send events that monitors read.",
+)
+@option(
+    "--time-limit",
+    setting="task_time_limit",
+    env="WORKER_TIME_LIMIT",
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds after which a task is failed and its child killed.",
+)
+@option(
+    "--soft-time-limit",
+    setting="task_soft_time_limit",
+    env="WORKER_SOFT_TIME_LIMIT",
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds after which a task is told to stop (SoftTimeLimitExceeded).",
+)
+@option(
+    "--max-tasks-per-child",
+    setting="worker_max_tasks_per_child",
+    env="WORKER_MAX_TASKS_PER_CHILD",
+    type=click.IntRange(1),
+    help="Replace a child after this many tasks.",
+)
+@option(
+    "--prefetch-multiplier",
+    setting="worker_prefetch_multiplier",
+    env="WORKER_PREFETCH_MULTIPLIER",
+    type=click.IntRange(0),
+    help="Hold at most this many slow tasks a slot.",
+)
+@option(
+    "--grace",
+    setting="worker_grace",
+    env="WORKER_GRACE",
+    type=click.FloatRange(0),
+    help="Seconds that running tasks get at a warm stop (default: no end).",
+)
+@option(
+    "--purge",
+    "--discard",
+    "purge",
+    env="WORKER_PURGE",
+    is_flag=True,
+    help="Drop what waits in the consumed queues before starting.",
+)
+# What these three ask for is how Skirret always works; start scripts made for Celery pass them.
+@click.option("-O", "--optimization", type=click.Choice(["default", "fair"]), hidden=True, expose_value=False)
+@click.option("--without-gossip", is_flag=True, hidden=True, expose_value=False)
+@click.option("--without-mingle", is_flag=True, hidden=True, expose_value=False)
+@pass_session
+def command(session: Session, /, **flags: Any) -> int:
+    """Run a worker.
+
+    TERM or INT stops it when running tasks are done; a second one stops it at once, and what was interrupted runs
+    again elsewhere. The app of -A is imported by the worker's children only.
+    """
+    from skirret.worker import run
+    from skirret.worker.options import WorkerOptions
+
+    return run(WorkerOptions(**arguments(session, flags)))
+
+
+def arguments(session: Session, flags: dict[str, Any]) -> dict[str, Any]:
+    """The fields of ``WorkerOptions`` that the command line decides.
+
+    Args:
+        session: the global options.
+        flags: this command's options by name.
+
+    Raises:
+        ImproperlyConfigured: no app was named.
+    """
+    if not session.app_path:
+        raise ImproperlyConfigured(f"a worker needs an app, and no -A was given.{_suggest_app()}")
+    from skirret.logs import node_path
+
+    fields = dict(flags)
+    fields["concurrency"] = _slots(flags["concurrency"])
+    fields["loglevel"] = str(flags["loglevel"]).upper()
+    if flags["pool"] == "processes":  # Celery's other name of the same pool
+        fields["pool"] = "prefork"
+    node = node_path(flags["hostname"]) if flags["hostname"] else None
+    fields["hostname"] = node
+    if flags["logfile"]:
+        fields["logfile"] = str(Path(node_path(flags["logfile"], node or "")).resolve())
+    fields.update(
+        app=session.app_path,
+        workdir=session.workdir,
+        config=session.config,
+        broker=session.broker,
+        result_backend=session.result_backend,
+        quiet=session.quiet,
+        color=session.color,
+    )
+    return fields
+
+
+def _slots(text: str | None) -> int | None:
+    if text is None or text == "auto":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise click.BadParameter(
+            f"{text!r} is not a number of slots (1 or more) nor 'auto'.", param_hint="--concurrency"
+        )
+    return int(text)
+
+
+def _suggest_app() -> str:
+    """The start of a working command line, if this directory holds something that looks like an app."""
+    for name in ("tasks", "celery_app", "celeryapp", "app", "celery", "main"):
+        if Path(f"{name}.py").is_file():
+            return f" There is a {name}.py here; try: skirret -A {name} worker"
+    return " Name its module, as in: skirret -A proj.tasks worker (or make one: skirret init)"

@@ -1,0 +1,1 @@
+"""The demo: real work on real files by a real worker, with a proof that nothing was lost."""
