@@ -161,7 +161,7 @@ def _decimal_out(value: Decimal) -> str:
     return str(value)
 
 
-def _decimal_in(told: str) -> Decimal:
+def _decimal_in(told: object) -> Decimal:
     if not isinstance(told, str) or len(told) > 2 * DEFAULT.digits:
         raise DecodeError("a tagged decimal that is no text or too long")
     return _bounded(Decimal(told), DecodeError)

@@ -109,13 +109,24 @@ def _count(body: bytes, enough: int) -> int:
 
 # Lead byte -> bytes that follow (numbers, lengths of arrays and maps, fixed extensions).
 _FIXED = {
-    **{0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8},
-    **{0xD4: 2, 0xD5: 3, 0xD6: 5, 0xD7: 9, 0xD8: 17, 0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4},
+    lead: width
+    for leads, width in (
+        ((0xCC, 0xD0), 1),
+        ((0xCD, 0xD1, 0xD4, 0xDC, 0xDE), 2),
+        ((0xD5,), 3),
+        ((0xCA, 0xCE, 0xD2, 0xDD, 0xDF), 4),
+        ((0xD6,), 5),
+        ((0xCB, 0xCF, 0xD3), 8),
+        ((0xD7,), 9),
+        ((0xD8,), 17),
+    )
+    for lead in leads
 }
 # Lead byte -> (width of the length, bytes beside it): bin, ext, str.
 _SIZED = {
-    **{0xC4: (1, 0), 0xC5: (2, 0), 0xC6: (4, 0), 0xC7: (1, 1), 0xC8: (2, 1), 0xC9: (4, 1)},
-    **{0xD9: (1, 0), 0xDA: (2, 0), 0xDB: (4, 0)},
+    lead: (width, extra)
+    for leads, extra in (((0xC4, 0xC5, 0xC6), 0), ((0xC7, 0xC8, 0xC9), 1), ((0xD9, 0xDA, 0xDB), 0))
+    for lead, width in zip(leads, (1, 2, 4), strict=True)
 }
 
 _ENCODE = msgspec.msgpack.Encoder().encode

@@ -47,4 +47,5 @@ def loads(body: bytes, limits: Limits = DEFAULT) -> Any:  # noqa: ARG001  as eve
     except Exception as exc:
         raise DecodeError(f"cannot unpickle: {type(exc).__name__}: {str(exc)[:200]}") from exc
 
+
 SERIALIZER = Serializer("pickle", dumps, loads, CONTENT_TYPE, CONTENT_ENCODING)

@@ -91,4 +91,5 @@ def _check_scalar(event: Any, limits: Limits) -> None:
     if len(text) > limits.digits and event.implicit[0] and _NUMBER.fullmatch(text):
         raise DecodeError(f"refused: a number of more than {limits.digits} digits")
 
+
 SERIALIZER = Serializer("yaml", dumps, loads, CONTENT_TYPE, CONTENT_ENCODING)
