@@ -178,8 +178,9 @@ PYTHON: dict[str, Python] = {
         module="configured",
         action=(
             "keys = ['broker_url', 'result_backend', 'task_serializer', 'accept_content',\n"
-            "    'result_serializer', 'timezone', 'enable_utc', 'task_track_started', 'task_time_limit', 'result_expires',\n"
-            "    'task_soft_time_limit', 'worker_prefetch_multiplier', 'worker_max_tasks_per_child']\n"
+            "    'result_serializer', 'timezone', 'enable_utc', 'task_track_started', 'task_time_limit',\n"
+            "    'result_expires', 'task_soft_time_limit', 'worker_prefetch_multiplier',\n"
+            "    'worker_max_tasks_per_child']\n"
             "app.conf.validate()\n"
             "effect = [app.main, *(app.conf[key] for key in keys)]"
         ),
