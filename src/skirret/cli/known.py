@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from skirret.app import Skirret
 
 
 def declared_queues(app: Skirret) -> list[str]:
-    """Queues that the app's settings name: ``task_queues``, else the default one."""
-    queues: Any = app.conf.task_queues
-    names: list[str] = []
-    if isinstance(queues, dict):
-        names = list(queues)
-    elif queues:
-        names = [queue if isinstance(queue, str) else queue.name for queue in queues]
-    return names or [str(app.conf.task_default_queue)]
+    """Queues that the app's settings name, the default one first: ``task_queues``, else the default one alone."""
+    from skirret.app.queues import Queues
+
+    return list(Queues(app.conf.task_queues, default=app.conf.task_default_queue))
 
 
 def queue_names(app: Skirret) -> list[str]:
