@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from skirret.request import Context
+from skirret.request import Context
 
 _current_app: ContextVar[Any] = ContextVar("skirret_current_app", default=None)
 _default_app: Any = None
@@ -76,6 +75,16 @@ def add_shared_task(register: Any) -> None:
 def shared_tasks() -> list[Any]:
     """The remembered ``shared_task`` callables."""
     return list(_shared_tasks)
+
+
+def join_allowed() -> bool:
+    """Whether this context may wait for the result of another task."""
+    return _join_allowed.get()
+
+
+def allow_join(allowed: bool) -> None:
+    """Say whether this context may wait for the result of another task."""
+    _join_allowed.set(allowed)
 
 
 def process() -> int:

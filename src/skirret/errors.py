@@ -25,7 +25,7 @@
         ├── WorkerLostError         the process that ran the task died
         ├── Terminated              somebody terminated the task
         └── TimeLimitExceeded       the hard limit
-    SoftTimeLimitExceeded           raised inside the task (an Exception of its own: `except SkirretError` must not eat it)
+    SoftTimeLimitExceeded           raised inside the task; of its own, so that `except SkirretError` does not eat it
     RemoteError                     stand-in for an exception whose class is not loaded here
 
 A message says what happened, why, and what to do next. Names are those of Celery 5.7's ``celery.exceptions``.
@@ -33,12 +33,8 @@ A message says what happened, why, and what to do next. Names are those of Celer
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from skirret.message import Publication
+from datetime import datetime
+from typing import Any
 
 
 class SkirretError(Exception):
@@ -140,7 +136,7 @@ class Retry(TaskPredicate):
         when: seconds from now, or the aware moment, of the next run.
         is_eager: the retry happens in the caller's process.
         sig: the signature of the next run (eager mode).
-        publication: the next run's message, already encoded (worker).
+        publication: the next run's ``message.Publication`` (worker).
     """
 
     def __init__(
@@ -150,7 +146,7 @@ class Retry(TaskPredicate):
         when: float | datetime | None = None,
         is_eager: bool = False,
         sig: Any = None,
-        publication: Publication | None = None,
+        publication: Any = None,
     ) -> None:
         super().__init__(message, exc, when)
         self.message = message

@@ -16,7 +16,7 @@ def saferepr(value: Any, maxlen: int = 1024) -> str:
     """Text of `value`, at most `maxlen` characters, ending in ``...`` where it was cut."""
     try:
         text = repr(value) if isinstance(value, (int, float, bool, type(None))) else _SHORT.repr(value)
-    except Exception as exc:  # a user's __repr__ may raise anything
+    except Exception as exc:  # noqa: BLE001  a user's __repr__ may raise anything
         text = f"<unprintable {type(value).__name__}: {type(exc).__name__}>"
     return text if len(text) <= maxlen else text[: max(0, maxlen - 3)] + "..."
 

@@ -1,0 +1,89 @@
+"""Finding the app that a worker serves, and telling its supervisor about it in plain values."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skirret.worker.manifest import DeclaredQueue, Manifest, TaskTraits
+
+if TYPE_CHECKING:
+    from skirret.app import Skirret
+    from skirret.worker.options import WorkerOptions
+
+
+def load_app(options: WorkerOptions) -> Skirret:
+    """Import the app, apply the command line's settings, import its task modules, and finalise it.
+
+    Raises:
+        ImproperlyConfigured: there is no such app, or its settings are wrong.
+    """
+    from skirret.app.find import find_app
+
+    if options.workdir:
+        os.chdir(options.workdir)
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    app = find_app(options.app)
+    if options.config:
+        app.config_from_object(options.config)
+    app.conf.update(_overrides(options))
+    app.conf.validate()
+    app.import_modules()
+    app.finalize()
+    return app
+
+
+def describe(app: Skirret) -> Manifest:
+    """The app in plain values."""
+    return Manifest(
+        app=app.main or "",
+        settings=app.conf.plain(),
+        broker_url=app.broker_url_in_use(),
+        backend_url=app.backend_url_in_use(),
+        coordination_url=app.coordination_url_in_use(),
+        tasks={name: _traits(task) for name, task in app.tasks.items()},
+        queues=[
+            DeclaredQueue(
+                name=queue.name,
+                exchange=queue.exchange,
+                routing_key=queue.routing_key,
+                exchange_type=queue.exchange_type,
+                max_priority=queue.max_priority,
+            )
+            for queue in app.queues.consumed()
+        ],
+    )
+
+
+def _traits(task: Any) -> TaskTraits:
+    return TaskTraits(
+        acks_late=bool(task.acks_late),
+        ignore_result=bool(task.ignore_result),
+        store_errors_even_if_ignored=bool(task.store_errors_even_if_ignored),
+        reject_on_worker_lost=task.reject_on_worker_lost,
+        time_limit=task.time_limit,
+        soft_time_limit=task.soft_time_limit,
+        rate_limit=None if task.rate_limit is None else str(task.rate_limit),
+    )
+
+
+def _overrides(options: WorkerOptions) -> dict[str, Any]:
+    named = {
+        "broker_url": options.broker,
+        "result_backend": options.result_backend,
+        "worker_concurrency": options.concurrency,
+        "worker_pool": options.pool,
+        "worker_processes": options.processes,
+        "worker_grace": options.grace,
+        "task_time_limit": options.time_limit,
+        "task_soft_time_limit": options.soft_time_limit,
+        "worker_max_tasks_per_child": options.max_tasks_per_child,
+        "worker_prefetch_multiplier": options.prefetch_multiplier,
+        "worker_send_task_events": options.task_events,
+        "include": options.include,
+    }
+    return {key: value for key, value in named.items() if value is not None}

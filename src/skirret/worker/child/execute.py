@@ -1,0 +1,286 @@
+"""One run of a task, told as a sentence: read the message, enter the task, call it, conclude with an Outcome."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from skirret import clock, context, states
+from skirret.canvas.steps import pop_next
+from skirret.errors import Ignore, Reject, Retry
+from skirret.excinfo import ExceptionInfo
+from skirret.message import Malformed, Publication, Record, TaskMessage
+from skirret.meta import ResultMeta
+from skirret.request import Context
+from skirret.saferepr import saferepr
+from skirret.wire import envelope as wire_envelope
+from skirret.wire import results as wire_results
+from skirret.wire import task as wire_task
+from skirret.worker.frames import Outcome, Report, Run
+
+if TYPE_CHECKING:
+    from skirret.app import Skirret
+
+logger = logging.getLogger("skirret.worker.task")
+
+
+class Executor:
+    """Runs this process's tasks for one node.
+
+    Args:
+        app: the finalised app.
+        hostname: the node's name, for requests and results.
+        report: sends a frame while a task runs.
+    """
+
+    def __init__(self, app: Skirret, hostname: str, report: Callable[[Report], None]) -> None:
+        self.app = app
+        self.hostname = hostname
+        self.report = report
+        conf = app.conf
+        self.accept = frozenset(conf.accept_content)
+        self.serializer = conf.result_serializer
+        self.compression = conf.result_compression
+        self.extended = bool(conf.result_extended)
+        self.stores = app.backend.enabled
+        self.ttl = _seconds(conf.result_expires)
+        self.failure_ttl = _seconds(conf.result_failure_expires) or self.ttl
+        self.pid = os.getpid()
+
+    def prepare(self, run: Run) -> Execution | Outcome:
+        """Read a message. An Outcome comes back when there is nothing to call."""
+        received = wire_envelope.decode(run.raw)
+        if isinstance(received, Malformed):
+            return Outcome(run.seq, "reject", -1.0, "", reason=f"malformed message: {received.reason}")
+        message = wire_task.decode(received.envelope, accept=self.accept)
+        if isinstance(message, Malformed):
+            return Outcome(run.seq, "reject", -1.0, "", reason=f"malformed message: {message.reason}")
+        task = self.app.tasks.get(message.task)
+        if task is None:
+            return Outcome(run.seq, "unknown", -1.0, message.task)
+        return Execution(self, run, task, message)
+
+
+class Execution:
+    """One message about to run, or running. `call` may be replaced by awaiting `task.run` where a loop is at hand."""
+
+    __slots__ = ("args", "began", "executor", "kwargs", "message", "request", "run", "task")
+
+    def __init__(self, executor: Executor, run: Run, task: Any, message: TaskMessage) -> None:
+        self.executor = executor
+        self.run = run
+        self.task = task
+        self.message = message
+        self.args = message.args
+        self.kwargs = message.kwargs
+        self.began = 0.0
+        self.request = _request(message, run, executor.hostname, executor.pid)
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.message.task
+
+    def enter(self) -> None:
+        """Make the task current, say that it started, and call ``before_start``."""
+        task, request = self.task, self.request
+        context.push_task(task, request)
+        self.began = clock.monotonic()
+        if task.track_started and self._keeps_result():
+            meta = self._meta(states.STARTED, {"pid": self.executor.pid, "hostname": self.executor.hostname})
+            meta.date_done = None
+            self.executor.report(Report([self._record(meta)]))
+        task.before_start(request.id, self.args, self.kwargs)
+
+    def call(self) -> Any:
+        """Run the user's function."""
+        return self.task(*self.args, **self.kwargs)
+
+    def succeeded(self, value: Any) -> Outcome:
+        """The outcome of a run that returned `value`, with its callbacks and the next step of its chain."""
+        runtime = clock.monotonic() - self.began
+        task, request = self.task, self.request
+        try:
+            successors = [*request.outbox, *self._callbacks(value)]
+            result = None
+            if self._keeps_result():
+                result = self._record(self._meta(states.SUCCESS, value))
+        except Exception as exc:  # noqa: BLE001  the value or a callback cannot be encoded: the run has failed, and says why
+            return self.failed(exc)
+        self._hook(task.on_success, value, request.id, self.args, self.kwargs)
+        self._leave(states.SUCCESS, value, None)
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("Task %s[%s] succeeded in %.6fs: %s", self.name, request.id, runtime, saferepr(value))
+        return Outcome(self.run.seq, "done", runtime, self.name, result, successors)
+
+    def failed(self, exc: BaseException) -> Outcome:
+        """The outcome of a run that raised."""
+        runtime = clock.monotonic() - self.began
+        try:
+            if isinstance(exc, Retry):
+                return self._retried(exc, runtime)
+            if isinstance(exc, Ignore):
+                self._leave(states.IGNORED, exc, None)
+                return Outcome(self.run.seq, "done", runtime, self.name, None, list(self.request.outbox))
+            if isinstance(exc, Reject):
+                self._leave(states.REJECTED, exc, None)
+                reason = f"rejected by the task: {exc.reason}"
+                return Outcome(self.run.seq, "requeue" if exc.requeue else "reject", runtime, self.name, reason=reason)
+            return self._failure(exc, runtime)
+        finally:
+            exc.__traceback__ = None  # frames would keep the task's locals alive
+
+    def _retried(self, exc: Retry, runtime: float) -> Outcome:
+        info = ExceptionInfo.of(exc)
+        again = exc.publication
+        if again is None:  # raised by hand, not by Task.retry: it must not be lost either
+            again = self.executor.app.publisher.again(self.task, self.request, due=_due(exc.when))
+        result = None
+        if self._keeps_result():
+            meta = self._meta(states.RETRY, exc.exc if exc.exc is not None else exc)
+            meta.traceback = info.traceback
+            result = self._record(meta)
+        self._hook(self.task.on_retry, exc, self.request.id, self.args, self.kwargs, info)
+        self._leave(states.RETRY, exc, info)
+        logger.info("Task %s[%s] retry: %s", self.name, self.request.id, exc)
+        return Outcome(self.run.seq, "retry", runtime, self.name, result, publication=again)
+
+    def _failure(self, exc: BaseException, runtime: float) -> Outcome:
+        task, request = self.task, self.request
+        info = ExceptionInfo.of(exc)
+        result = None
+        if self._keeps_result(failed=True):
+            meta = self._meta(states.FAILURE, exc)
+            meta.traceback = info.traceback
+            result = self._record(meta)
+        self._hook(task.on_failure, exc, request.id, self.args, self.kwargs, info)
+        successors = [*request.outbox, *self._errbacks(exc, info)]
+        self._leave(states.FAILURE, exc, info)
+        if isinstance(exc, tuple(task.throws or ())):
+            logger.info("Task %s[%s] raised expected: %r", self.name, request.id, exc)
+        else:
+            logger.error("Task %s[%s] raised unexpected: %r\n%s", self.name, request.id, exc, info)
+        return Outcome(self.run.seq, "done", runtime, self.name, result, successors)
+
+    def _callbacks(self, value: Any) -> list[Publication]:
+        request, publisher = self.request, self.executor.app.publisher
+        found = [publisher.successor(callback, (value,), request) for callback in request.callbacks or ()]
+        if request.chain:
+            step, rest = pop_next(request.chain)
+            if rest:
+                step["options"] = {**step.get("options", {}), "chain": rest}
+            found.append(publisher.successor(step, (value,), request))
+        return found
+
+    def _errbacks(self, exc: BaseException, info: ExceptionInfo) -> list[Publication]:
+        # Celery's contract: an errback registered here that takes more than one argument is called in place with
+        # (request, exc, traceback); any other is sent as a task with the failed task's id.
+        sent: list[Publication] = []
+        for errback in self.request.errbacks or ():
+            try:
+                task = self.executor.app.tasks.get(errback["task"])
+                if task is not None and task.takes_more_than_one_argument:
+                    task(self.request, exc, info.traceback, *errback.get("args", ()), **errback.get("kwargs", {}))
+                else:
+                    sent.append(self.executor.app.publisher.successor(errback, (self.request.id,), self.request))
+            except Exception:
+                logger.exception("The error callback %r of task %s[%s] failed", errback, self.name, self.request.id)
+        return sent
+
+    def _keeps_result(self, *, failed: bool = False) -> bool:
+        if not self.executor.stores:
+            return False
+        ignored = self.request.ignore_result or self.task.ignore_result
+        return not ignored or (failed and bool(self.task.store_errors_even_if_ignored))
+
+    def _meta(self, status: str, result: Any) -> ResultMeta:
+        request = self.request
+        meta = ResultMeta(
+            task_id=self.message.id,
+            status=status,
+            result=result,
+            date_done=clock.utc_now().isoformat(),
+            children=[child.as_tuple() for child in request.children],
+            group_id=request.group,
+            parent_id=request.parent_id,
+        )
+        if self.executor.extended:
+            meta.name, meta.args, meta.kwargs = self.name, self.args, self.kwargs
+            meta.worker, meta.retries, meta.queue = self.executor.hostname, request.retries, self.run.queue
+            meta.stamps = request.stamps
+        return meta
+
+    def _record(self, meta: ResultMeta) -> Record:
+        executor = self.executor
+        payload = wire_results.encode(
+            meta, serializer=executor.serializer, compression=executor.compression, extended=executor.extended
+        )
+        ttl = executor.failure_ttl if meta.status == states.FAILURE else executor.ttl
+        return Record(task_id=meta.task_id, state=meta.status, payload=payload, ttl=ttl)
+
+    def _hook(self, hook: Callable[..., Any], *args: Any) -> None:
+        try:
+            hook(*args)
+        except Exception:
+            logger.exception("%s of task %s[%s] raised; the outcome stands", hook.__name__, self.name, self.request.id)
+
+    def _leave(self, status: str, value: Any, info: ExceptionInfo | None) -> None:
+        self._hook(self.task.after_return, status, value, self.request.id, self.args, self.kwargs, info)
+        context.pop_task()
+
+
+def _request(message: TaskMessage, run: Run, hostname: str, pid: int) -> Context:
+    return Context(
+        id=message.id,
+        task=message.task,
+        args=message.args,
+        kwargs=message.kwargs,
+        callbacks=message.callbacks,
+        errbacks=message.errbacks,
+        chain=message.chain,
+        chord=message.chord,
+        called_directly=False,
+        correlation_id=message.correlation_id,
+        delivery_info={
+            "exchange": "",
+            "routing_key": run.queue,
+            "priority": message.priority,
+            "redelivered": run.deliveries > 0,
+        },
+        eta=message.eta.isoformat() if message.eta else None,
+        expires=message.expires.isoformat() if message.expires else None,
+        group=message.group,
+        group_index=message.group_index,
+        headers=message.headers or None,
+        hostname=hostname,
+        ignore_result=message.ignore_result,
+        origin=message.origin,
+        parent_id=message.parent_id,
+        root_id=message.root_id,
+        properties={"correlation_id": message.correlation_id, "reply_to": message.reply_to},
+        retries=message.retries,
+        reply_to=message.reply_to,
+        replaced_task_nesting=message.replaced_task_nesting,
+        shadow=message.shadow,
+        timelimit=message.timelimit,
+        stamped_headers=message.stamped_headers,
+        stamps=message.stamps,
+        deliveries=run.deliveries,
+        worker_pid=pid,
+        extra=message.headers,
+    )
+
+
+def _due(when: Any) -> float | None:
+    if when is None:
+        return None
+    return float(when.timestamp()) if hasattr(when, "timestamp") else clock.wall() + float(when)
+
+
+def _seconds(value: Any) -> float | None:
+    if value is None:
+        return None
+    seconds = value.total_seconds() if hasattr(value, "total_seconds") else float(value)
+    return seconds or None

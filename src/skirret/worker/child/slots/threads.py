@@ -1,0 +1,62 @@
+"""Many slots, each a thread. One idle thread at a time listens for a permit, so that a permit is read only to run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from skirret.worker.child.link import HOLD, Stop
+from skirret.worker.child.slots.single import CoroutineRunner, run_one
+
+if TYPE_CHECKING:
+    from skirret.worker.child.execute import Executor
+    from skirret.worker.child.link import Link
+    from skirret.worker.frames import Run
+
+
+def serve(executor: Executor, link: Link, slots: int) -> None:
+    """Run permitted frames in `slots` threads until the supervisor wants no more; running ones finish."""
+    crew = _Crew(executor, link)
+    threads = [threading.Thread(target=crew.work, name=f"slot-{n}", daemon=True) for n in range(slots)]
+    for thread in threads:
+        thread.start()
+    # This thread sees to it that no outcome waits behind a slot that turned out to be slow.
+    while any(thread.is_alive() for thread in threads):
+        if link.appeared.wait(timeout=1.0):
+            link.appeared.clear()
+            time.sleep(HOLD)
+            link.flush()
+    link.flush()
+
+
+class _Crew:
+    """The slot threads of one child."""
+
+    def __init__(self, executor: Executor, link: Link) -> None:
+        self._executor = executor
+        self._link = link
+        self._listening = threading.Lock()
+        self._stopped = False
+
+    def work(self) -> None:
+        """One thread's life."""
+        loop = CoroutineRunner()
+        try:
+            while (run := self._next()) is not None:
+                self._link.report(run_one(self._executor, self._link, run, loop))
+        finally:
+            loop.close()
+            self._link.appeared.set()
+
+    def _next(self) -> Run | None:
+        if not self._listening.acquire(blocking=False):
+            self._link.flush()  # somebody else waits for work, so nobody will add to what is unsent
+            self._listening.acquire()
+        try:
+            return None if self._stopped else self._link.next()
+        except Stop:
+            self._stopped = True
+            return None
+        finally:
+            self._listening.release()

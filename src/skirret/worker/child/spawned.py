@@ -1,0 +1,26 @@
+"""A child started afresh, for apps whose import leaves threads that make fork unsafe.
+
+Run as ``python -m skirret.worker.child.spawned SOCKET PERMITS PARENT`` with its orders as JSON on standard input.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+
+from skirret.worker.child.describe import load_app
+from skirret.worker.child.process import run_child
+from skirret.worker.child.template import Fork, Start, die_with_parent
+
+
+def main() -> int:
+    """Entry of a spawned child; the exit code."""
+    sock, permits, parent = (int(argument) for argument in sys.argv[1:4])
+    die_with_parent(parent)
+    start, order = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[Start, Fork])
+    return run_child(load_app(start.options), start, order, sock, permits)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,250 @@
+"""The supervisor's end of the line to one child: frames and permits down, outcomes up, never blocking."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from skirret import clock
+from skirret.worker.frames import MAX_BATCH_BYTES, PERMIT, STOP_PERMIT, Run, Splitter, Up, pack, unpack_up
+from skirret.worker.job import Job
+from skirret.worker.loop import READ, WRITE, Loop
+
+RECEIVE = 256 * 1024
+MAX_OUTSTANDING = 2000
+"""Frames that a child may hold: their permits (8 bytes each) must fit into a pipe, which is 64 KiB at least."""
+
+MAX_BUFFERED = 1024 * 1024
+"""Bytes that wait for a child to read; beyond that it gets no more frames."""
+
+
+class _Batch:
+    """Bytes on their way to a child, and the permits to give once they are through."""
+
+    __slots__ = ("data", "sent", "seqs")
+
+    def __init__(self, data: bytes, seqs: list[int]) -> None:
+        self.data = data
+        self.seqs = seqs
+        self.sent = 0
+
+
+class ChildLine:
+    """One child, as its supervisor sees it.
+
+    Args:
+        loop: the supervisor's loop.
+        number: the child's number, for people.
+        slots: how many tasks it runs at a time.
+        received: called with the frames that came up.
+    """
+
+    def __init__(self, loop: Loop, number: int, slots: int, received: Callable[[ChildLine, list[Up]], None]) -> None:
+        self.number = number
+        self.slots = slots
+        self.pid = 0
+        self.ready = False
+        self.condemned = False
+        self.quiet = False
+        """Nothing was sent or heard since the last look at whether it is stuck."""
+        self.stalled = False
+        """It did not start what it was given; it gets nothing more until it reports."""
+        self.alone = False
+        """It runs a job that must have no neighbours."""
+        self.reserved = 0
+        """Slots kept for jobs that are being acknowledged before they start."""
+        self.outstanding: dict[int, Job] = {}
+        self.load = 0.0
+        self.progress = clock.monotonic()
+        self._loop = loop
+        self._received = received
+        self._seq = 0
+        self._splitter = Splitter()
+        self._batches: deque[_Batch] = deque()
+        self._buffered = 0
+        self._sock, self.child_sock = socket.socketpair()
+        self.permits_read, self._permits_write = os.pipe()
+        os.set_blocking(self.permits_read, False)
+        os.set_blocking(self._permits_write, False)
+        self._sock.setblocking(False)
+        self._watching = True
+        self._writing = False
+        loop.watch(self._sock.fileno(), READ, self._io)
+
+    def held(self) -> int:
+        """Frames sent and not reported, and slots reserved."""
+        return len(self.outstanding) + self.reserved
+
+    def free(self) -> int:
+        """Slots that nothing was sent to."""
+        return max(0, self.slots - self.held()) if self.accepts() else 0
+
+    def accepts(self) -> bool:
+        """Whether more frames may be sent at all."""
+        return (
+            self.ready
+            and not (self.condemned or self.stalled or self.alone)
+            and len(self.outstanding) < MAX_OUTSTANDING
+            and self._buffered < MAX_BUFFERED
+        )
+
+    def send(self, jobs: Sequence[Job]) -> None:
+        """Send frames; each gets its permit when the child can have read it."""
+        runs: list[Run] = []
+        size = 0
+        self.quiet = False
+        if not self.outstanding:
+            self.progress = clock.monotonic()
+        for job in jobs:
+            self.alone = self.alone or job.alone
+            self._seq += 1
+            self.outstanding[self._seq] = job
+            self.load += job.expected
+            delivery = job.delivery
+            runs.append(Run(self._seq, delivery.raw, delivery.queue, delivery.deliveries))
+            size += len(delivery.raw)
+            if size > MAX_BATCH_BYTES:
+                self._queue(runs)
+                runs, size = [], 0
+        if runs:
+            self._queue(runs)
+        self._write()
+
+    def done(self, seq: int) -> Job | None:
+        """The job of a frame that has its outcome."""
+        job = self.outstanding.pop(seq, None)
+        if job is not None:
+            self.load -= job.expected
+            if not self.outstanding:
+                self.load, self.alone = 0.0, False
+        return job
+
+    def recall(self) -> list[Job]:
+        """Take back, in order, all frames that the child has not started; it cannot start them any more."""
+        seqs = self._drain()
+        while self._batches and not self._batches[-1].sent:
+            batch = self._batches.pop()
+            self._buffered -= len(batch.data)
+            seqs += batch.seqs
+        for batch in self._batches:  # begun: its bytes must go through, but nothing of it gets a permit
+            seqs += batch.seqs
+            batch.seqs = []
+        return [job for seq in sorted(seqs) if (job := self.done(seq)) is not None]
+
+    def nudge(self) -> None:
+        """Ask a single-slot child to report what it has finished; harmless if it has nothing."""
+        if self.pid and self.pid != os.getpid():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGURG)
+
+    def ask_to_stop(self) -> None:
+        """Let it finish what it runs, report, and leave."""
+        with contextlib.suppress(OSError):
+            os.write(self._permits_write, PERMIT.pack(STOP_PERMIT))
+
+    def kill(self) -> None:
+        """End it now."""
+        if self.pid and self.pid != os.getpid():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def release_child_ends(self) -> None:
+        """Close the descriptors that the child has its own copies of; the permit pipe's read end stays for `recall`."""
+        self.child_sock.close()
+
+    def close(self) -> list[Job]:
+        """Read what the child still said, then let go of the line.
+
+        Returns the jobs that it had not started; what is left in `outstanding` had begun and has no outcome.
+        """
+        self.condemned = True
+        if self._watching:
+            self._read()
+        unstarted = self.recall()
+        self._unwatch()
+        self.ready = False
+        self._sock.close()
+        self.child_sock.close()
+        for fd in (self.permits_read, self._permits_write):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        return unstarted
+
+    def _drain(self) -> list[int]:
+        seqs: list[int] = []
+        while True:
+            try:
+                tokens = os.read(self.permits_read, 65536)
+            except (BlockingIOError, OSError):
+                return seqs
+            if not tokens:
+                return seqs
+            for (seq,) in PERMIT.iter_unpack(tokens):
+                if seq == STOP_PERMIT:
+                    self.ask_to_stop()
+                    return seqs
+                seqs.append(seq)
+
+    def _queue(self, runs: list[Run]) -> None:
+        batch = _Batch(pack(runs), [run.seq for run in runs])
+        self._batches.append(batch)
+        self._buffered += len(batch.data)
+
+    def _write(self) -> None:
+        while self._batches:
+            batch = self._batches[0]
+            try:
+                batch.sent += self._sock.send(memoryview(batch.data)[batch.sent :])
+            except BlockingIOError:
+                if not self._writing and self._watching:
+                    self._writing = True
+                    self._loop.watch(self._sock.fileno(), READ | WRITE, self._io)
+                return
+            except OSError:
+                return  # it died; its end is told by the pool
+            if batch.sent < len(batch.data):
+                continue
+            self._batches.popleft()
+            self._buffered -= len(batch.data)
+            if batch.seqs:
+                with contextlib.suppress(OSError):
+                    os.write(self._permits_write, b"".join(PERMIT.pack(seq) for seq in batch.seqs))
+        if self._writing:
+            self._writing = False
+            self._loop.watch(self._sock.fileno(), READ, self._io)
+
+    def _io(self, mask: int) -> None:
+        if mask & WRITE:
+            self._write()
+        if mask & READ:
+            self._read()
+
+    def _read(self) -> None:
+        frames: list[Up] = []
+        while True:
+            try:
+                data = self._sock.recv(RECEIVE)
+            except BlockingIOError:
+                break
+            except OSError:
+                data = b""
+            if not data:
+                self._unwatch()
+                break
+            for body in self._splitter.feed(data):
+                frames += unpack_up(body)
+            if len(data) < RECEIVE and not self.condemned:
+                break
+        if frames:
+            self.progress = clock.monotonic()
+            self.quiet = self.stalled = False
+            self._received(self, frames)
+
+    def _unwatch(self) -> None:
+        if self._watching:
+            self._watching = False
+            self._loop.unwatch(self._sock.fileno())

@@ -1,0 +1,276 @@
+"""The one thread that owns a worker's Consumer: it takes, settles, beats and reaps, and tells the loop.
+
+Everything that the supervisor wants of the server is a message to this thread; everything that comes back is a call on
+the supervisor's loop. A server that is away is met with patience: nothing that was handed over is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from skirret import backoff, clock
+from skirret.backends.base import ResultBackend
+from skirret.brokers.base import Broker, Consumer, Limits
+from skirret.coordination.base import Coordination
+from skirret.errors import BackendError, OperationalError
+from skirret.message import Delivery, Malformed, Publication, Record
+from skirret.outcome import Ack, DeadLetter, Retry, Settlement
+from skirret.wire.envelope import Head, head
+
+logger = logging.getLogger("skirret.worker")
+
+REVOKED = "revoked"
+"""The set in ``Coordination`` that holds ids which must not run."""
+
+MAX_SETTLE = 1000
+
+
+@dataclass(slots=True)
+class Taken:
+    """Messages that are held now, their headers decoded, and which of them are revoked."""
+
+    deliveries: list[tuple[Delivery, Head | Malformed]]
+    revoked: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Told:
+    """What a fetcher calls on the loop: methods of the worker."""
+
+    taken: Callable[[Taken], object]
+    settled: Callable[[list[Settlement], list[bool]], object]
+    fenced: Callable[[], object]
+    closed: Callable[[], object]
+
+
+class Fetcher(threading.Thread):
+    """Owns one Consumer after another (a new incarnation after each fencing).
+
+    Args:
+        broker, backend, coordination: the servers.
+        queues: names of the queues to consume.
+        limits: lease, beat and delivery numbers.
+        max_bytes: a larger message is malformed.
+        call: runs a callable on the supervisor's loop.
+        told: what to call there.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        backend: ResultBackend,
+        coordination: Coordination | None,
+        queues: Sequence[str],
+        limits: Limits,
+        max_bytes: int,
+        call: Callable[[Callable[[], object]], None],
+        told: Told,
+    ) -> None:
+        super().__init__(name="skirret-fetch", daemon=True)
+        self.cid = ""
+        self._broker = broker
+        self._backend = backend
+        self._coordination = coordination
+        self._together = backend.enabled and backend.identity == broker.identity
+        self._queues = list(queues)
+        self._limits = limits
+        self._max_bytes = max_bytes
+        self._call = call
+        self._told = told
+        self._consumer: Consumer | None = None
+        self._awake = threading.Event()
+        self._settlements: deque[Settlement] = deque()
+        self._stored: deque[Record] = deque()
+        self._published: deque[Publication] = deque()
+        self._wanted = 0
+        self._closing = False
+        self._next_beat = 0.0
+        self._failures = 0
+
+    # -- called by the supervisor's loop
+
+    def want(self, count: int) -> None:
+        """Take up to `count` messages; answered by one ``taken`` call."""
+        self._wanted = count
+        self._wake()
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Carry out settlements, soon; answered by ``settled``."""
+        self._settlements.extend(settlements)
+        self._wake()
+
+    def store(self, records: Sequence[Record]) -> None:
+        """Store results of tasks that run or are acknowledged already."""
+        if self._backend.enabled:
+            self._stored.extend(records)
+            self._wake()
+
+    def publish(self, publications: Sequence[Publication]) -> None:
+        """Publish what follows from tasks that are acknowledged already."""
+        self._published.extend(publications)
+        self._wake()
+
+    def finish(self) -> None:
+        """Settle what was handed over, release the rest, end the incarnation; answered by ``closed``."""
+        self._closing = True
+        self._wake()
+
+    def unsettled(self) -> int:
+        """Settlements not carried out yet."""
+        return len(self._settlements)
+
+    def _wake(self) -> None:
+        self._awake.set()
+        consumer = self._consumer
+        if consumer is not None:
+            consumer.interrupt()
+
+    # -- this thread
+
+    def run(self) -> None:
+        """Serve until ``finish``."""
+        while True:
+            try:
+                if not self._round():
+                    break
+                self._failures = 0
+            except (OperationalError, BackendError) as exc:
+                if not self._patience(exc):
+                    break
+            except Exception:
+                logger.exception("A bug while talking to the broker; the worker goes on. Please report it.")
+                if not self._patience(None):
+                    break
+        if self._consumer is not None:
+            try:
+                self._consumer.close()
+            except OperationalError as exc:
+                logger.warning("Could not say good-bye to the broker (%s); its lease will run out instead.", exc)
+        self._call(self._told.closed)
+
+    def _round(self) -> bool:
+        consumer = self._consumer or self._begin()
+        self._awake.clear()
+        self._drain(consumer)
+        if clock.monotonic() >= self._next_beat:
+            self._beat(consumer)
+        if consumer.fenced or self._consumer is None:
+            return True
+        if self._closing:
+            return bool(self._settlements or self._stored or self._published)
+        patience = max(0.0, self._next_beat - clock.monotonic())
+        if self._wanted > 0:
+            self._take(consumer, patience)
+        elif not self._settlements:
+            self._awake.wait(patience)
+        return True
+
+    def _begin(self) -> Consumer:
+        self.cid = secrets.token_hex(16)
+        self._consumer = self._broker.consumer(self._queues, self.cid, limits=self._limits)
+        self._next_beat = 0.0
+        return self._consumer
+
+    def _beat(self, consumer: Consumer) -> None:
+        if not consumer.beat():
+            self._fence()
+            return
+        self._next_beat = clock.monotonic() + self._limits.beat
+        reaped = consumer.reap()
+        if reaped:
+            logger.warning("Took over %d message(s) of a worker that is gone.", reaped)
+
+    def _fence(self) -> None:
+        logger.error(
+            "This worker was silent for longer than its lease, so others have taken over its messages. "
+            "It drops what it ran and begins anew."
+        )
+        self._consumer = None
+        self._settlements.clear()
+        self._wanted = 0
+        self._call(self._told.fenced)
+
+    def _take(self, consumer: Consumer, patience: float) -> None:
+        deliveries = consumer.take(self._wanted, patience)
+        if not deliveries:
+            if consumer.fenced:
+                self._fence()
+            return
+        self._wanted = 0
+        decoded = [(delivery, head(delivery.raw, max_bytes=self._max_bytes)) for delivery in deliveries]
+        revoked: set[str] = set()
+        if self._coordination is not None:
+            ids = [found.id for _, found in decoded if isinstance(found, Head)]
+            try:
+                revoked = self._coordination.contains(REVOKED, ids)
+            except OperationalError as exc:
+                logger.warning("Could not look up revoked tasks (%s); these messages run unchecked.", exc)
+        taken = Taken(decoded, revoked)
+        self._call(lambda: self._told.taken(taken))
+
+    def _drain(self, consumer: Consumer) -> None:
+        while self._settlements:
+            batch = [self._settlements[i] for i in range(min(MAX_SETTLE, len(self._settlements)))]
+            flags = self._settle(consumer, batch)
+            for _ in batch:
+                self._settlements.popleft()
+            self._call(lambda batch=batch, flags=flags: self._told.settled(batch, flags))  # type: ignore[misc]
+            if consumer.fenced:
+                self._fence()
+                return
+        if self._stored:
+            records = list(self._stored)
+            self._backend.store(records)
+            for _ in records:
+                self._stored.popleft()
+        if self._published:
+            publications = list(self._published)
+            self._broker.publish(publications)
+            for _ in publications:
+                self._published.popleft()
+
+    def _settle(self, consumer: Consumer, batch: list[Settlement]) -> list[bool]:
+        if not self._together:
+            batch = self._store_apart(consumer, batch)
+        try:
+            return consumer.settle(batch)
+        except OperationalError:
+            raise
+        except Exception as exc:
+            if len(batch) > 1:
+                return [self._settle(consumer, [settlement])[0] for settlement in batch]
+            logger.exception("An outcome could not be settled; its message goes to the dead letters")
+            reason = f"its outcome could not be settled: {type(exc).__name__}: {exc}"
+            return consumer.settle([DeadLetter(tag=batch[0].tag, reason=reason)])
+
+    def _store_apart(self, consumer: Consumer, batch: list[Settlement]) -> list[Settlement]:
+        """Two servers: confirm the hold, store the results, then let successors and acknowledgement follow."""
+        records = [s.result for s in batch if isinstance(s, (Ack, Retry, DeadLetter)) and s.result is not None]
+        if records and self._backend.enabled and consumer.beat():
+            self._backend.store(records)
+        stripped: list[Settlement] = []
+        for settlement in batch:
+            if isinstance(settlement, Ack):
+                settlement = Ack(tag=settlement.tag, successors=settlement.successors)
+            elif isinstance(settlement, Retry):
+                settlement = Retry(tag=settlement.tag, publication=settlement.publication)
+            elif isinstance(settlement, DeadLetter):
+                settlement = DeadLetter(tag=settlement.tag, reason=settlement.reason, successors=settlement.successors)
+            stripped.append(settlement)
+        return stripped
+
+    def _patience(self, exc: Exception | None) -> bool:
+        if self._closing and self._failures >= 3:
+            logger.error("The broker cannot be reached; %d outcome(s) will run again.", len(self._settlements))
+            return False
+        if exc is not None and self._failures in {0, 10, 100}:
+            logger.error("Trouble with a server; trying again until it answers, nothing is dropped: %s", exc)
+        pause = backoff.exponential(self._failures, factor=0.1, maximum=2.0)
+        self._failures += 1
+        self._awake.wait(pause)
+        return True

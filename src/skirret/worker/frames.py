@@ -1,0 +1,125 @@
+"""What a supervisor and a child say to each other: batches of small structs, length-prefixed, over one socketpair.
+
+A batch is four bytes of length (little endian) and one msgpack array. A permit is eight bytes (a sequence number) in a
+pipe that child and supervisor can both read: whoever reads it decides whether the task starts or goes elsewhere.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from skirret.message import Publication, Record
+
+LENGTH = struct.Struct("<I")
+PERMIT = struct.Struct("<Q")
+STOP_PERMIT = 0
+"""A permit that names no task: the child reports what it has and leaves."""
+
+MAX_BATCH_BYTES = 256 * 1024
+
+
+class Run(msgspec.Struct, tag=1, array_like=True):
+    """Down: run this message once permitted.
+
+    Args:
+        seq: the frame's number, growing, from 1.
+        raw: kombu's envelope JSON, untouched.
+        queue: the home queue.
+        deliveries: counted deliveries before this one.
+    """
+
+    seq: int
+    raw: bytes
+    queue: str
+    deliveries: int
+
+
+Down = Run
+
+
+class Outcome(msgspec.Struct, tag=1, array_like=True):
+    """Up: what became of frame `seq`.
+
+    Args:
+        kind: done (acknowledge), retry (replace by `publication`), reject (dead letters), requeue, unknown (no such
+            task here).
+        runtime: seconds in user code; negative if it was not entered.
+        name: the task's name.
+        result: what to store, if anything.
+        successors: messages that leave in one step with the outcome.
+        publication: the next run's message (retry).
+        reason: text for the dead letters.
+    """
+
+    seq: int
+    kind: Literal["done", "retry", "reject", "requeue", "unknown"]
+    runtime: float
+    name: str
+    result: Record | None = None
+    successors: list[Publication] = []
+    publication: Publication | None = None
+    reason: str = ""
+
+
+class Report(msgspec.Struct, tag=2, array_like=True):
+    """Up: results to store while a task runs (STARTED, progress)."""
+
+    records: list[Record]
+
+
+class Ready(msgspec.Struct, tag=3, array_like=True):
+    """Up: the child can take work."""
+
+    pid: int
+
+
+Up = Outcome | Report | Ready
+
+_encoder = msgspec.msgpack.Encoder()
+_down = msgspec.msgpack.Decoder(list[Down])
+_up = msgspec.msgpack.Decoder(list[Up])
+
+
+def pack(frames: Sequence[Down | Up]) -> bytes:
+    """One batch, ready to send."""
+    body = _encoder.encode(frames)
+    return LENGTH.pack(len(body)) + body
+
+
+def unpack_down(body: bytes | bytearray | memoryview) -> list[Down]:
+    """The frames of one batch that a child received (without its length)."""
+    return _down.decode(body)
+
+
+def unpack_up(body: bytes | bytearray | memoryview) -> list[Up]:
+    """The frames of one batch that a supervisor received (without its length)."""
+    return _up.decode(body)
+
+
+class Splitter:
+    """Cuts a byte stream into batches."""
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Append received bytes; the bodies of the batches that are now complete."""
+        buffer = self._buffer
+        buffer += data
+        bodies: list[bytes] = []
+        at, end = 0, len(buffer)
+        while end - at >= LENGTH.size:
+            (size,) = LENGTH.unpack_from(buffer, at)
+            start = at + LENGTH.size
+            if end - start < size:
+                break
+            bodies.append(bytes(buffer[start : start + size]))
+            at = start + size
+        del buffer[:at]
+        return bodies

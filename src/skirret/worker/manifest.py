@@ -1,0 +1,63 @@
+"""What a worker's template tells its supervisor about the app, so that the supervisor never imports it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class TaskTraits(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What the supervisor must know of a task to hold its messages well.
+
+    Args:
+        acks_late: acknowledge after the run (True) or as a slot starts it.
+        ignore_result: nothing is stored for it.
+        store_errors_even_if_ignored: but failures are.
+        reject_on_worker_lost: None is the safe default (run again); False records a failure at once.
+        time_limit, soft_time_limit: seconds.
+        rate_limit: such as ``10/m``.
+    """
+
+    acks_late: bool = True
+    ignore_result: bool = False
+    store_errors_even_if_ignored: bool = False
+    reject_on_worker_lost: bool | None = None
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
+    rate_limit: str | None = None
+
+
+class DeclaredQueue(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A queue as the app declares it (``brokers.base.Queue`` in plain values)."""
+
+    name: str
+    exchange: str = ""
+    routing_key: str = ""
+    exchange_type: str = "direct"
+    max_priority: int | None = None
+
+
+class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The app in plain values.
+
+    Args:
+        app: the app's name.
+        settings: ``Conf.plain()``.
+        broker_url, backend_url: the addresses in use (with passwords); `backend_url` may be ``disabled://``.
+        coordination_url: where workers share state, or None.
+        tasks: traits by task name.
+        queues: the queues that the app declares, the default queue first.
+        threads: names of threads that the import left running; they make fork unsafe.
+        seconds: how long the import took.
+    """
+
+    app: str
+    settings: dict[str, Any]
+    broker_url: str
+    backend_url: str
+    coordination_url: str | None = None
+    tasks: dict[str, TaskTraits]
+    queues: list[DeclaredQueue]
+    threads: list[str] = []
+    seconds: float = 0.0

@@ -1,0 +1,249 @@
+"""The children of a worker: as many as asked for, replaced when they die, ended in order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from skirret import backoff, clock
+from skirret.errors import SkirretError
+from skirret.worker.child.template import Fork
+from skirret.worker.child_line import ChildLine
+from skirret.worker.frames import Ready, Up
+from skirret.worker.job import Job
+from skirret.worker.loop import Loop
+from skirret.worker.manifest import Manifest
+from skirret.worker.options import WorkerOptions
+from skirret.worker.template_line import TemplateLine
+
+logger = logging.getLogger("skirret.worker")
+
+STORM_DEATHS = 5
+STORM_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Heard:
+    """What a pool calls: methods of the worker.
+
+    `frames` gets a child and what came up; `changed` is called when a child became ready; `died` gets a child whose
+    line is closed, the jobs that it had not started, how it ended in words, and whether a task can be blamed (not if
+    the child went down with its template).
+    """
+
+    frames: Callable[[ChildLine, list[Up]], object]
+    changed: Callable[[], object]
+    died: Callable[[ChildLine, list[Job], str, bool], object]
+
+
+class Pool:
+    """Children forked from one template.
+
+    Args:
+        loop: the supervisor's loop.
+        options, hostname: handed to the template.
+        heard: whom to tell.
+    """
+
+    def __init__(self, loop: Loop, options: WorkerOptions, hostname: str, heard: Heard) -> None:
+        self.children: list[ChildLine] = []
+        self._loop = loop
+        self._options = options
+        self._hostname = hostname
+        self._heard = heard
+        self._kind = ""
+        self._count = 0
+        self._slots = 1
+        self._number = 0
+        self._by_number: dict[int, ChildLine] = {}
+        self._by_pid: dict[int, ChildLine] = {}
+        self._deaths: deque[float] = deque(maxlen=STORM_DEATHS + 1)
+        self._storm = 0
+        self._stopping = False
+        self._template = self._new_template()
+
+    def import_app(self) -> Manifest:
+        """Wait for the template; its manifest.
+
+        Raises:
+            ImproperlyConfigured: the app cannot be used.
+            AppFailed: the user's code raised at import.
+        """
+        return self._template.manifest()
+
+    def start(self, kind: str, count: int, slots: int) -> None:
+        """Make `count` children of pool `kind` with `slots` slots each."""
+        self._kind, self._count, self._slots = kind, count, slots
+        self._template.attach(self._loop)
+        self._fill()
+
+    def stop(self) -> None:
+        """Ask all children to finish what they run and leave."""
+        self._stopping = True
+        for child in self.children:
+            child.condemned = True
+            child.ask_to_stop()
+
+    def kill(self) -> None:
+        """End all children now."""
+        self._stopping = True
+        for child in self.children:
+            child.kill()
+
+    def close(self) -> None:
+        """End the template; its children end with it."""
+        self._stopping = True
+        self._template.close()
+        for child in list(self.children):
+            self._forget(child)
+            child.close()
+
+    def replace(self, child: ChildLine) -> None:
+        """Kill a child whose work is not wanted any more; another takes its place."""
+        child.kill()
+
+    def _new_template(self) -> TemplateLine:
+        return TemplateLine(
+            self._options, self._hostname, forked=self._forked, exited=self._exited, gone=self._template_gone
+        )
+
+    def _fill(self) -> None:
+        while not self._stopping and len(self.children) < self._count:
+            self._number += 1
+            child = ChildLine(self._loop, self._number, self._slots, self._frames)
+            self.children.append(child)
+            self._by_number[child.number] = child
+            order = Fork(child.number, self._kind, self._slots)
+            self._template.fork(order, [child.child_sock.fileno(), child.permits_read])
+
+    def _forked(self, number: int, pid: int) -> None:
+        child = self._by_number.get(number)
+        if child is None:
+            return
+        child.pid = pid
+        self._by_pid[pid] = child
+        child.release_child_ends()
+        if self._stopping:
+            child.ask_to_stop()
+
+    def _frames(self, child: ChildLine, frames: list[Up]) -> None:
+        rest: list[Up] = []
+        for frame in frames:
+            if isinstance(frame, Ready):
+                child.ready = True
+                self._storm = 0 if len(self._deaths) <= STORM_DEATHS else self._storm
+            else:
+                rest.append(frame)
+        if rest:
+            self._heard.frames(child, rest)
+        if len(rest) < len(frames):
+            self._heard.changed()
+
+    def _exited(self, pid: int, status: int) -> None:
+        child = self._by_pid.get(pid)
+        if child is None:
+            return
+        self._bury(child, describe_status(status), blame=True)
+        if not self._stopping:
+            self._respawn()
+
+    def _bury(self, child: ChildLine, how: str, *, blame: bool) -> None:
+        unstarted = child.close()
+        self._forget(child)
+        self._heard.died(child, unstarted, how, blame)
+
+    def _forget(self, child: ChildLine) -> None:
+        if child in self.children:
+            self.children.remove(child)
+        self._by_number.pop(child.number, None)
+        self._by_pid.pop(child.pid, None)
+
+    def _respawn(self) -> None:
+        """Fill up at once, or, when children die in a storm, after a growing pause."""
+        now = clock.monotonic()
+        self._deaths.append(now)
+        if len(self._deaths) > STORM_DEATHS and now - self._deaths[0] < STORM_SECONDS:
+            pause = backoff.exponential(self._storm, factor=0.5, maximum=60.0, jitter=False)
+            self._storm += 1
+            logger.error(
+                "%d children died within %.0f s; the next one starts in %.1f s. Their last words are above.",
+                len(self._deaths),
+                STORM_SECONDS,
+                pause,
+            )
+            self._loop.call_later(pause, self._fill)
+        else:
+            self._storm = 0
+            self._fill()
+
+    def _template_gone(self) -> None:
+        logger.error("The template process died, and its children with it; it is started anew.")
+        for child in list(self.children):
+            child.kill()
+            self._bury(child, "its template process died", blame=False)
+        if not self._stopping:
+            self._template = self._new_template()
+            try:
+                self._template.manifest()
+            except SkirretError as exc:
+                logger.critical("The app cannot be imported any more; this worker stops: %s", exc)
+                signal.raise_signal(signal.SIGTERM)
+                return
+            self._template.attach(self._loop)
+            self._fill()
+
+
+class SoloPool:
+    """The one child of ``solo``: the main thread of this very process.
+
+    Args:
+        loop: the supervisor's loop, which runs in another thread.
+        heard: whom to tell.
+    """
+
+    def __init__(self, loop: Loop, heard: Heard) -> None:
+        self._heard = heard
+        self.child = ChildLine(loop, 1, 1, self._frames)
+        self.child.pid = os.getpid()
+        self.children = [self.child]
+
+    def stop(self) -> None:
+        """Ask the main thread to finish what it runs and leave."""
+        self.child.condemned = True
+        self.child.ask_to_stop()
+
+    def kill(self) -> None:
+        """Nothing can end a thread: a cold stop of solo ends the process (see ``Worker``)."""
+        self.stop()
+
+    def close(self) -> None:
+        """Let go of the line."""
+        self.child.close()
+
+    def replace(self, child: ChildLine) -> None:
+        """Nothing can replace the main thread."""
+
+    def _frames(self, child: ChildLine, frames: list[Up]) -> None:
+        rest: list[Up] = [frame for frame in frames if not isinstance(frame, Ready)]
+        if len(rest) < len(frames):
+            child.ready = True
+            self._heard.changed()
+        if rest:
+            self._heard.frames(child, rest)
+
+
+def describe_status(status: int) -> str:
+    """How a process ended, in words, from ``os.waitpid``'s status."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = f"signal {number}"
+        hint = " (out of memory?)" if number == signal.SIGKILL else ""
+        return f"killed by {name}{hint}"
+    return f"exited with code {os.waitstatus_to_exitcode(status)}"

@@ -1,0 +1,373 @@
+"""The supervisor: what it does when messages come, outcomes come, children die, and when it is told to stop.
+
+One loop owns all of its state. Decisions are made by admission, dispatch and settle; here they are carried out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Protocol
+
+from skirret import clock
+from skirret.message import Delivery, Malformed, Record
+from skirret.outcome import Ack, DeadLetter, Defer, Release, Retry, Settlement
+from skirret.wire.envelope import Head
+from skirret.worker import admission
+from skirret.worker.child_line import ChildLine
+from skirret.worker.dispatch import STALL, Dispatcher
+from skirret.worker.durations import Durations
+from skirret.worker.fetch import Fetcher, Taken
+from skirret.worker.frames import Outcome, Report, Up
+from skirret.worker.job import Job
+from skirret.worker.loop import Loop, Timer
+from skirret.worker.manifest import TaskTraits
+from skirret.worker.settle import after_crash, lost_record, revoked_record, settlement
+
+logger = logging.getLogger("skirret.worker")
+
+ISOLATE_DELIVERIES = 3
+"""A message that came back this often for unknown reasons runs alone in its child."""
+
+EAGER_REFILL = 256
+"""Ask for more before the last job is handed out, if at least so many can be taken."""
+
+
+class Phase(Enum):
+    """Where a worker is in its life."""
+
+    RUNNING = "running"
+    WARM = "waiting for running tasks"
+    COLD = "killing running tasks"
+    CLOSING = "settling"
+
+
+class Children(Protocol):
+    """What the supervisor needs of a pool."""
+
+    children: list[ChildLine]
+
+    def stop(self) -> None:
+        """Ask all children to finish and leave."""
+
+    def kill(self) -> None:
+        """End all children now."""
+
+    def replace(self, child: ChildLine) -> None:
+        """Kill one child; another takes its place."""
+
+
+class Rules:
+    """The numbers and words that a supervisor works by, from the app's settings.
+
+    Args:
+        tasks: traits by task name.
+        settings: plain settings.
+        stores_results: whether there is a result store.
+        grace: seconds that running tasks get at a warm stop; None is without end.
+    """
+
+    def __init__(
+        self,
+        tasks: Mapping[str, TaskTraits],
+        settings: Mapping[str, object],
+        *,
+        stores_results: bool,
+        grace: float | None,
+    ) -> None:
+        self.tasks = tasks
+        self.stores_results = stores_results
+        self.grace = grace
+        self.patience = _number(settings.get("unknown_task_patience"), 60.0)
+        self.deliveries = int(_number(settings.get("worker_delivery_limit"), 10))
+        self.crashes = int(_number(settings.get("worker_crash_limit"), 3))
+        self.serializer = str(settings.get("result_serializer") or "json")
+        self.ttl = _number(settings.get("result_expires"), 0.0) or None
+
+    def keeps_result(self, head: Head, *, failed: bool) -> bool:
+        """Whether an outcome that never reached a child is stored."""
+        if not self.stores_results:
+            return False
+        traits = self.tasks.get(head.task)
+        ignored = head.ignore_result or (traits is not None and traits.ignore_result)
+        return not ignored or (failed and traits is not None and traits.store_errors_even_if_ignored)
+
+
+class Supervisor:
+    """Between a fetcher and a pool.
+
+    Args:
+        loop: owns all of this state.
+        rules: see ``Rules``.
+    """
+
+    def __init__(self, loop: Loop, rules: Rules) -> None:
+        self.loop = loop
+        self.rules = rules
+        self.phase = Phase.RUNNING
+        self.dispatcher = Dispatcher(Durations())
+        self.pool: Children
+        self.fetcher: Fetcher
+        self._asked = False
+        self._acking: dict[int, tuple[ChildLine, Job]] = {}
+        self._tick: Timer | None = None
+
+    # -- messages
+
+    def taken(self, taken: Taken) -> None:
+        """Messages came: admit each, queue those that may run, settle the rest at once."""
+        self._asked = False
+        now = clock.wall()
+        settlements: list[Settlement] = []
+        jobs: list[Job] = []
+        if self.phase is not Phase.RUNNING:
+            self.fetcher.settle([Release(tag=delivery.tag) for delivery, _ in taken.deliveries])
+            return
+        rules = self.rules
+        for delivery, head in taken.deliveries:
+            decision = admission.admit(
+                head,
+                delivery,
+                rules.tasks,
+                now=now,
+                revoked=taken.revoked,
+                patience=rules.patience,
+                deliveries=rules.deliveries,
+            )
+            if decision is admission.RUN and isinstance(head, Head):
+                jobs.append(self._job(delivery, head))
+            else:
+                settlements.append(self._refused(delivery, head, decision))
+        if settlements:
+            self.fetcher.settle(settlements)
+        self.dispatcher.add(jobs)
+        self.pump()
+
+    def settled(self, settlements: Sequence[Settlement], flags: Sequence[bool]) -> None:
+        """Settlements were carried out, or refused because the message is not ours any more."""
+        for done, carried_out in zip(settlements, flags, strict=True):
+            waiting = self._acking.pop(done.tag, None) if self._acking else None
+            if waiting is not None:
+                child, job = waiting
+                child.reserved -= 1
+                if carried_out:
+                    job.acked = True
+                    self._start_acked(child, job)
+            elif not carried_out:
+                logger.warning("An outcome came too late: its message had been given to another worker.")
+        self._finish_if_done()
+
+    def fenced(self) -> None:
+        """Our lease ran out: what we hold runs elsewhere. Stop running it and begin anew."""
+        self._asked = False
+        self._acking.clear()
+        self.dispatcher.clear()
+        for child in list(self.pool.children):
+            child.reserved = 0
+            child.recall()
+            if child.outstanding:
+                for job in child.outstanding.values():
+                    job.stale = True
+                self.pool.replace(child)
+        self.pump()
+
+    # -- children
+
+    def frames(self, child: ChildLine, frames: Sequence[Up]) -> None:
+        """Outcomes and reports came up from a child."""
+        now = clock.wall()
+        settlements: list[Settlement] = []
+        learn = self.dispatcher.learn
+        for frame in frames:
+            if isinstance(frame, Outcome):
+                job = child.done(frame.seq)
+                if frame.runtime >= 0:
+                    learn(frame.name, frame.runtime)
+                if job is None or job.stale:
+                    continue
+                told = settlement(job.delivery.tag, frame, now=now)
+                if job.acked:
+                    self._follow_up(told)
+                else:
+                    settlements.append(told)
+            elif isinstance(frame, Report):
+                self.fetcher.store(frame.records)
+        if settlements:
+            self.fetcher.settle(settlements)
+        self.pump()
+        self._finish_if_done()
+
+    def died(self, child: ChildLine, unstarted: Sequence[Job], how: str, blame: bool) -> None:
+        """A child is gone: what it had not started runs elsewhere, what it ran is judged."""
+        self.dispatcher.put_back([job for job in unstarted if not job.stale])
+        started = [job for job in child.outstanding.values() if not job.stale]
+        child.outstanding.clear()
+        # One slot works in order: all but the last had finished, only their reports are gone with the child.
+        innocent, suspects = (started[:-1], started[-1:]) if child.slots == 1 else ([], started)
+        self._release(innocent)
+        if self.phase is Phase.COLD or not blame:
+            self._release(suspects)
+        else:
+            self._convict(suspects, how)
+        if self.phase is not Phase.RUNNING:
+            self._release(self.dispatcher.clear())
+        self.pump()
+        self._finish_if_done()
+
+    def pump(self) -> None:
+        """Hand out what can be handed out, ask for more if there is room, and look again soon."""
+        children = self.pool.children
+        for child, job in self.dispatcher.assign(children):
+            child.reserved += 1
+            self._acking[job.delivery.tag] = (child, job)
+            self.fetcher.settle([Ack(tag=job.delivery.tag)])
+        if self.phase is Phase.RUNNING and not self._asked:
+            want = self.dispatcher.want(children)
+            if want >= EAGER_REFILL or (want > 0 and not self.dispatcher.pending):
+                self._asked = True
+                self.fetcher.want(want)
+        if self._tick is None and self._needs_tick():
+            self._tick = self.loop.call_later(STALL, self._ticked)
+
+    # -- the end
+
+    def stop(self) -> None:
+        """Warm: start nothing more, give unstarted work back, wait for what runs."""
+        if self.phase is not Phase.RUNNING:
+            return
+        self.phase = Phase.WARM
+        self.fetcher.want(0)
+        for child in self.pool.children:
+            self.dispatcher.put_back(child.recall())
+        self._release(self.dispatcher.clear())
+        running = sum(child.held() for child in self.pool.children)
+        logger.warning("Warm shutdown: %d task(s) still run; once more to stop at once.", running)
+        if self.rules.grace is not None:
+            self.loop.call_later(self.rules.grace, self.stop_now)
+        self._finish_if_done()
+
+    def stop_now(self) -> None:
+        """Cold: kill what runs and give it back; it is not recorded as failed."""
+        if self.phase in {Phase.COLD, Phase.CLOSING}:
+            return
+        if self.phase is Phase.RUNNING:
+            self.stop()
+        if self.phase is Phase.WARM:
+            self.phase = Phase.COLD
+            logger.warning("Cold shutdown: running tasks are interrupted and go back to their queues.")
+            self.pool.kill()
+            self._finish_if_done()
+
+    def closed(self) -> None:
+        """The fetcher has settled everything and let go."""
+        self.loop.stop()
+
+    # -- inside
+
+    def _job(self, delivery: Delivery, head: Head) -> Job:
+        alone = delivery.crashes > 0 or delivery.deliveries >= ISOLATE_DELIVERIES
+        return Job(delivery, head, early=not self.rules.tasks[head.task].acks_late, alone=alone)
+
+    def _refused(self, delivery: Delivery, head: Head | Malformed, decision: admission.Decision) -> Settlement:
+        match decision:
+            case admission.Delay(due):
+                return Defer(tag=delivery.tag, due=due)
+            case admission.Wait(due):
+                name = head.task if isinstance(head, Head) else ""
+                logger.error("No task %r is registered here; its message is tried again later.", name)
+                return Defer(tag=delivery.tag, due=due, counted="delivery")
+            case admission.Drop(reason) if isinstance(head, Head):
+                logger.info("Task %s[%s] %s", head.task, head.id, reason)
+                record = None
+                if self.rules.keeps_result(head, failed=False):
+                    record = revoked_record(head, reason, _now(), serializer=self.rules.serializer, ttl=self.rules.ttl)
+                return Ack(tag=delivery.tag, result=record)
+            case admission.Reject(reason):
+                logger.error("A message of queue %r goes to the dead letters: %s", delivery.queue, reason)
+                return DeadLetter(tag=delivery.tag, reason=reason)
+        raise AssertionError(decision)
+
+    def _start_acked(self, child: ChildLine, job: Job) -> None:
+        if child in self.pool.children and child.ready:
+            child.send([job])
+        else:
+            self.dispatcher.put_back([job])
+        self.pump()
+
+    def _follow_up(self, told: Settlement) -> None:
+        """The outcome of a task that was acknowledged before it began."""
+        if isinstance(told, Retry):
+            self.fetcher.publish([told.publication])
+        if isinstance(told, (Ack, Retry, DeadLetter)) and told.result is not None:
+            self.fetcher.store([told.result])
+        if isinstance(told, (Ack, DeadLetter)) and told.successors:
+            self.fetcher.publish(told.successors)
+
+    def _release(self, jobs: Sequence[Job]) -> None:
+        self._lose([job for job in jobs if job.acked], "its worker stopped")
+        held = [job for job in jobs if not (job.acked or job.stale)]
+        # The last one first: each goes to the front of its queue, so that the old order comes out.
+        self.fetcher.settle([Release(tag=job.delivery.tag) for job in reversed(held)])
+
+    def _convict(self, jobs: Sequence[Job], how: str) -> None:
+        now = clock.wall()
+        self._lose([job for job in jobs if job.acked], how)
+        for job in jobs:
+            if job.acked:
+                continue
+            delivery, head = job.delivery, job.head
+            logger.error("Task %s[%s]: its process was %s", head.task, head.id, how)
+            traits = self.rules.tasks.get(head.task)
+            if traits is not None and traits.reject_on_worker_lost is False:
+                self.fetcher.settle([Ack(tag=delivery.tag, result=self._lost(head, how))])
+                continue
+            told = after_crash(
+                delivery.tag, delivery.crashes, how, self._lost(head, how), limit=self.rules.crashes, now=now
+            )
+            self.fetcher.settle([told])
+
+    def _lose(self, jobs: Sequence[Job], how: str) -> None:
+        """Tasks acknowledged before they began cannot be given back: record what happened."""
+        for job in jobs:
+            record = self._lost(job.head, how)
+            if record is not None:
+                self.fetcher.store([record])
+
+    def _lost(self, head: Head, how: str) -> Record | None:
+        if not self.rules.keeps_result(head, failed=True):
+            return None
+        text = f"the process that ran this task was {how}"
+        return lost_record(head, text, _now(), serializer=self.rules.serializer, ttl=self.rules.ttl)
+
+    def _needs_tick(self) -> bool:
+        if self.dispatcher.pending:
+            return True
+        return any(child.outstanding and not child.quiet for child in self.pool.children)
+
+    def _ticked(self) -> None:
+        self._tick = None
+        self.dispatcher.take_back(self.pool.children)
+        if self.phase is Phase.RUNNING:
+            self.pump()
+            self._release(self.dispatcher.hopeless())
+        elif self._needs_tick():
+            self._release(self.dispatcher.clear())
+            self._tick = self.loop.call_later(STALL, self._ticked)
+
+    def _finish_if_done(self) -> None:
+        if self.phase not in {Phase.WARM, Phase.COLD}:
+            return
+        if self.dispatcher.pending or any(child.held() for child in self.pool.children):
+            return
+        self.phase = Phase.CLOSING
+        self.pool.stop()
+        self.fetcher.finish()
+
+
+def _now() -> str:
+    return clock.utc_now().isoformat()
+
+
+def _number(value: object, default: float) -> float:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default

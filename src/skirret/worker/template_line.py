@@ -1,0 +1,149 @@
+"""The supervisor's end of the line to its template process: import the app, fork children, tell of deaths."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from skirret.errors import ImproperlyConfigured, SkirretError
+from skirret.worker.child.template import (
+    Exited,
+    Failed,
+    Fork,
+    Forked,
+    Imported,
+    Notice,
+    Start,
+    pack,
+    unpack_notice,
+)
+from skirret.worker.frames import Splitter
+from skirret.worker.loop import READ, Loop
+from skirret.worker.manifest import Manifest
+from skirret.worker.options import WorkerOptions
+
+
+class AppFailed(SkirretError):
+    """The user's own code raised while it was imported; the message is its traceback."""
+
+
+class TemplateLine:
+    """One template process.
+
+    Args:
+        options, hostname: what the template is told.
+        forked: called with (number, pid).
+        exited: called with (pid, status).
+        gone: called once when the template itself died.
+    """
+
+    def __init__(
+        self,
+        options: WorkerOptions,
+        hostname: str,
+        *,
+        forked: Callable[[int, int], object],
+        exited: Callable[[int, int], object],
+        gone: Callable[[], object],
+    ) -> None:
+        self._forked = forked
+        self._exited = exited
+        self._gone = gone
+        self._splitter = Splitter()
+        self._orders: deque[tuple[Fork, list[int]]] = deque()
+        self._waiting = False
+        self._unwatch: Callable[[], object] = lambda: None
+        self._sock, theirs = socket.socketpair()
+        os.set_inheritable(theirs.fileno(), True)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "skirret.worker.child.template", str(theirs.fileno())],
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+        )
+        theirs.close()
+        self._sock.sendall(pack(Start(options, hostname, os.getpid())))
+
+    @property
+    def pid(self) -> int:
+        """The template's process id."""
+        return self._process.pid
+
+    def manifest(self) -> Manifest:
+        """Wait until the app is imported.
+
+        Raises:
+            ImproperlyConfigured: there is no such app, or its settings are wrong.
+            AppFailed: the user's code raised; the message is its traceback.
+        """
+        while True:
+            data = self._sock.recv(65536)
+            if not data:
+                status = self._process.wait()
+                raise ImproperlyConfigured(f"the process that imports the app ended at once (status {status})")
+            for body in self._splitter.feed(data):
+                notice = unpack_notice(body)
+                if isinstance(notice, Imported):
+                    return notice.manifest
+                if isinstance(notice, Failed):
+                    raise ImproperlyConfigured(notice.text) if notice.fault == "ours" else AppFailed(notice.text)
+
+    def attach(self, loop: Loop) -> None:
+        """Hear the template through `loop` from now on."""
+        self._sock.setblocking(False)
+        loop.watch(self._sock.fileno(), READ, self._readable)
+        self._unwatch = partial(loop.unwatch, self._sock.fileno())
+
+    def fork(self, order: Fork, fds: list[int]) -> None:
+        """Ask for a child; the descriptors stay the caller's, the child gets copies."""
+        self._orders.append((order, fds))
+        self._send_next()
+
+    def close(self) -> None:
+        """End the template, and with it whatever children it still has."""
+        self._unwatch()
+        self._sock.close()
+        try:
+            self._process.wait(timeout=2.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _send_next(self) -> None:
+        # One order at a time: descriptors that travel beside bytes must not meet another order's.
+        if self._waiting or not self._orders:
+            return
+        order, fds = self._orders.popleft()
+        self._waiting = True
+        try:
+            socket.send_fds(self._sock, [pack(order)], fds)
+        except OSError:
+            self._waiting = False  # it died; `_readable` will say so
+
+    def _readable(self, _mask: int) -> None:
+        try:
+            data = self._sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._unwatch()
+            self._process.kill()
+            self._process.wait()
+            self._gone()
+            return
+        for body in self._splitter.feed(data):
+            self._notice(unpack_notice(body))
+
+    def _notice(self, notice: Notice) -> None:
+        if isinstance(notice, Forked):
+            self._waiting = False
+            self._forked(notice.number, notice.pid)
+            self._send_next()
+        elif isinstance(notice, Exited):
+            self._exited(notice.pid, notice.status)

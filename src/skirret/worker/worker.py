@@ -1,0 +1,235 @@
+"""One worker from start to end: template, servers, fetcher, supervisor, children, in this order; stopped in reverse."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from skirret import logs
+from skirret.backends.base import ResultBackend
+from skirret.backends.open import open_backend
+from skirret.brokers.base import Broker, Limits, Queue
+from skirret.brokers.open import open_broker
+from skirret.coordination.base import Coordination
+from skirret.coordination.open import open_coordination
+from skirret.errors import ImproperlyConfigured, SkirretError
+from skirret.worker.banner import banner
+from skirret.worker.child.slots import SLOTS
+from skirret.worker.fetch import Fetcher, Told
+from skirret.worker.loop import Loop
+from skirret.worker.manifest import Manifest
+from skirret.worker.options import WorkerOptions
+from skirret.worker.pool import Heard, Pool, SoloPool
+from skirret.worker.supervisor import Phase, Rules, Supervisor
+from skirret.worker.template_line import AppFailed
+
+logger = logging.getLogger("skirret.worker")
+
+EXIT_OK, EXIT_BROKER, EXIT_BUG, EXIT_CONFIG = 0, 69, 70, 78
+MANY_SLOTS = {"threads", "asyncio", "gevent", "eventlet"}
+PROCESSES = {"processes": "prefork"}
+
+
+def run_worker(options: WorkerOptions) -> int:
+    """Run one worker until it is told to stop; its exit code."""
+    try:
+        logs.setup(options.loglevel, options.logfile, json=options.log_json, color=options.color)
+        return Worker(options).run()
+    except AppFailed as exc:
+        _complain(f"{exc}\nThe app {options.app!r} raised while it was imported (above); the worker did not start.")
+        return EXIT_CONFIG
+    except ImproperlyConfigured as exc:
+        _complain(f"The worker did not start: {exc}")
+        return EXIT_CONFIG
+    except SkirretError as exc:
+        _complain(f"The worker stopped: {exc}")
+        return EXIT_BROKER
+
+
+class Worker:
+    """One worker.
+
+    Args:
+        options: what the command line asks.
+    """
+
+    def __init__(self, options: WorkerOptions) -> None:
+        self.options = options
+        self.hostname = node_name(options.hostname)
+        self.loop = Loop()
+
+    def run(self) -> int:
+        """Start, serve, stop; the exit code."""
+        if self.options.pool == "solo":
+            return self._run_solo()
+        heard = Heard(self._frames, self._changed, self._died)
+        pool = Pool(self.loop, self.options, self.hostname, heard)
+        try:
+            manifest = pool.import_app()
+            kind = self._pool_kind(manifest)
+            if kind == "solo":
+                return self._run_solo()
+            children, slots = self._size(manifest, kind)
+            self._assemble(manifest, pool, kind, children, slots)
+            pool.start(kind, children, slots)
+            self.fetcher.start()
+            self._catch_signals()
+            self.loop.run()
+        finally:
+            pool.close()
+            self.loop.close()
+        logger.info("%s stopped.", self.hostname)
+        return EXIT_OK
+
+    def _run_solo(self) -> int:
+        from skirret.worker.child.describe import describe, load_app
+        from skirret.worker.child.link import Link
+        from skirret.worker.child.process import serve_link
+
+        app = load_app(self.options)
+        manifest = describe(app)
+        pool = SoloPool(self.loop, Heard(self._frames, self._changed, self._died))
+        self._assemble(manifest, pool, "solo", 1, 1)
+        self.fetcher.start()
+        self._catch_signals()
+        supervising = threading.Thread(target=self._supervise_solo, name="skirret-supervisor")
+        supervising.start()
+        # The socket and pipe ends that a forked child would own belong to this thread.
+        link = Link(pool.child.child_sock, pool.child.permits_read)
+        serve_link(app, self.hostname, link, "solo", 1)
+        supervising.join()
+        pool.close()
+        self.loop.close()
+        return EXIT_OK
+
+    def _supervise_solo(self) -> None:
+        self.loop.run()
+        if self.supervisor.pool.children[0].outstanding:
+            os._exit(EXIT_OK)  # cold: the main thread is inside a task, which has gone back to its queue
+
+    def _assemble(self, manifest: Manifest, pool: Pool | SoloPool, kind: str, children: int, slots: int) -> None:
+        settings = manifest.settings
+        grace = self.options.grace if self.options.grace is not None else settings.get("worker_grace")
+        transport = settings.get("broker_transport_options") or {}
+        broker = open_broker(manifest.broker_url, transport)
+        backend = open_backend(manifest.backend_url, settings.get("result_backend_transport_options") or {})
+        shared = open_coordination(manifest.coordination_url, {}) if manifest.coordination_url else None
+        queues = self._queues(manifest)
+        broker.declare(queues)
+        if self.options.purge:
+            purged = sum(broker.purge(queue.name) for queue in queues)
+            logger.warning("Purged %d message(s).", purged)
+        rules = Rules(manifest.tasks, settings, stores_results=backend.enabled, grace=grace)
+        self.supervisor = Supervisor(self.loop, rules)
+        self.supervisor.pool = pool
+        names = [queue.name for queue in queues]
+        self.fetcher = self.supervisor.fetcher = self._new_fetcher(broker, backend, shared, names, manifest)
+        if not self.options.quiet:
+            text = banner(manifest, self.hostname, pool=kind, children=children, slots=slots, queues=names)
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def _new_fetcher(
+        self,
+        broker: Broker,
+        backend: ResultBackend,
+        shared: Coordination | None,
+        queues: list[str],
+        manifest: Manifest,
+    ) -> Fetcher:
+        settings = manifest.settings
+        lease = float(settings.get("worker_lease") or 30.0)
+        limits = Limits(lease=lease, beat=lease / 6, deliveries=int(settings.get("worker_delivery_limit") or 10))
+        told = Told(self.supervisor.taken, self.supervisor.settled, self.supervisor.fenced, self.supervisor.closed)
+        max_bytes = int(settings.get("message_max_bytes") or 16 * 1024 * 1024)
+        return Fetcher(broker, backend, shared, queues, limits, max_bytes, self.loop.call_from_thread, told)
+
+    def _queues(self, manifest: Manifest) -> list[Queue]:
+        declared = {
+            queue.name: Queue(
+                name=queue.name,
+                exchange=queue.exchange,
+                routing_key=queue.routing_key,
+                exchange_type=queue.exchange_type,
+                max_priority=queue.max_priority,
+            )
+            for queue in manifest.queues
+        }
+        names = self.options.queues or list(declared)
+        excluded = set(self.options.exclude or ())
+        unknown = [name for name in names if name not in declared]
+        if unknown and manifest.settings.get("task_create_missing_queues") is False:
+            raise ImproperlyConfigured(
+                f"-Q names {', '.join(unknown)}, which task_queues does not declare, and task_create_missing_queues "
+                "is off. Declare them, or turn it on."
+            )
+        chosen = [declared.get(name) or Queue(name=name) for name in names if name not in excluded]
+        if not chosen:
+            raise ImproperlyConfigured("no queue is left to consume: -X excludes all of them")
+        return chosen
+
+    def _pool_kind(self, manifest: Manifest) -> str:
+        kind = self.options.pool or str(manifest.settings.get("worker_pool") or "prefork")
+        kind = PROCESSES.get(kind, kind)
+        SLOTS.load(kind)  # an unknown name is refused here, with a suggestion
+        return kind
+
+    def _size(self, manifest: Manifest, kind: str) -> tuple[int, int]:
+        """How many children, and slots in each."""
+        asked = self.options.concurrency or manifest.settings.get("worker_concurrency")
+        processes = int(self.options.processes or manifest.settings.get("worker_processes") or 1)
+        if kind not in MANY_SLOTS:
+            return int(asked or _cpus()), 1
+        total = int(asked or (100 if kind == "asyncio" else max(4, 4 * _cpus())))
+        return processes, max(1, -(-total // processes))
+
+    def _catch_signals(self) -> None:
+        signal.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._handler(self.supervisor.stop))
+        signal.signal(signal.SIGINT, self._handler(self._stop))
+        signal.signal(signal.SIGQUIT, self._handler(self.supervisor.stop_now))
+
+    def _handler(self, action: Callable[[], None]) -> Callable[[int, FrameType | None], None]:
+        return lambda _signum, _frame: self.loop.call_from_thread(action)
+
+    def _stop(self) -> None:
+        if self.supervisor.phase is Phase.RUNNING:
+            self.supervisor.stop()
+        else:
+            self.supervisor.stop_now()
+
+    # The pool is made before the supervisor, so it speaks to it through these.
+    def _frames(self, *args: object) -> None:
+        self.supervisor.frames(*args)  # type: ignore[arg-type]
+
+    def _changed(self) -> None:
+        if all(child.ready for child in self.supervisor.pool.children):
+            logger.info("%s ready.", self.hostname)
+        self.supervisor.pump()
+
+    def _died(self, *args: object) -> None:
+        self.supervisor.died(*args)  # type: ignore[arg-type]
+
+
+def node_name(text: str | None) -> str:
+    """A node's name with ``%h``, ``%n`` and ``%d`` filled in; ``skirret@host`` by default."""
+    host = socket.gethostname()
+    name, _, domain = host.partition(".")
+    text = text or "skirret@%h"
+    if "@" not in text:
+        text = f"{text}@%h"
+    return text.replace("%h", host).replace("%n", name).replace("%d", domain)
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(text.rstrip() + "\n")

@@ -1,0 +1,61 @@
+"""A supervisor's line and a child's link in one process, for tests of what passes between them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from skirret.message import Delivery
+from skirret.wire.envelope import Head
+from skirret.worker.child.link import Link
+from skirret.worker.child_line import ChildLine
+from skirret.worker.frames import Outcome, Up
+from skirret.worker.job import Job
+from skirret.worker.loop import Loop
+
+
+def job(tag: int, name: str = "t", raw: bytes = b"{}", **kwargs: bool) -> Job:
+    """A held message of task `name`."""
+    head = Head(task=name, id=f"id-{tag}")
+    return Job(Delivery(tag=tag, queue="q", raw=raw), head, **kwargs)
+
+
+class Pair:
+    """Both ends of a line; what came up lands in `heard`."""
+
+    def __init__(self, slots: int = 1) -> None:
+        self.loop = Loop()
+        self.heard: list[Up] = []
+        self.line = ChildLine(self.loop, 1, slots, self._received)
+        self.line.ready = True
+        self.link = Link(self.line.child_sock, self.line.permits_read)
+
+    def _received(self, line: ChildLine, frames: list[Up]) -> None:
+        for frame in frames:
+            self.heard.append(frame)
+            if isinstance(frame, Outcome):
+                line.done(frame.seq)
+
+    def finish(self, seq: int, runtime: float = 0.0, name: str = "t") -> None:
+        """The child reports frame `seq`."""
+        self.link.report(Outcome(seq, "done", runtime, name))
+
+    def pump_until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
+        """Turn the supervisor's loop until `condition` holds."""
+        deadline = time.monotonic() + seconds
+        self.loop._stopped = False
+
+        def look() -> None:
+            if condition() or time.monotonic() > deadline:
+                self.loop.stop()
+            else:
+                self.loop.call_later(0.001, look)
+
+        look()
+        self.loop.run()
+        assert condition()
+
+    def close(self) -> None:
+        """Let go of all descriptors."""
+        self.line.close()
+        self.loop.close()

@@ -1,0 +1,214 @@
+"""Which child gets which job, how many are taken, and what a stuck child must give back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from skirret import clock
+from skirret.worker import dispatch
+from skirret.worker.dispatch import Dispatcher
+from skirret.worker.durations import Durations
+from tests.unit.worker.crew import Pair, job
+
+
+class Time:
+    """A monotonic clock that tests move."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    time = Time()
+    monkeypatch.setattr(clock, "monotonic", time)
+    return time
+
+
+@pytest.fixture
+def pairs(time: Time) -> Iterator[list[Pair]]:
+    pairs = [Pair(), Pair()]
+    for number, pair in enumerate(pairs):
+        pair.line.number = number
+    yield pairs
+    for pair in pairs:
+        pair.close()
+
+
+@pytest.fixture
+def dispatcher(time: Time) -> Dispatcher:
+    return Dispatcher(Durations())
+
+
+def lines(pairs: list[Pair]) -> list:
+    return [pair.line for pair in pairs]
+
+
+def test_a_task_never_seen_is_given_to_a_free_slot_alone(dispatcher: Dispatcher, pairs: list[Pair]) -> None:
+    dispatcher.add([job(n) for n in range(5)])
+    dispatcher.assign(lines(pairs))
+    assert [len(pair.line.outstanding) for pair in pairs] == [1, 1]
+    assert len(dispatcher.pending) == 3
+
+
+def test_small_tasks_travel_together_up_to_ten_milliseconds_of_work(dispatcher: Dispatcher, pairs: list[Pair]) -> None:
+    dispatcher.learn("t", 0.001)
+    dispatcher.add([job(n) for n in range(100)])
+    dispatcher.assign(lines(pairs))
+    for pair in pairs:
+        assert 8 <= len(pair.line.outstanding) <= 10
+    assert len(dispatcher.pending) >= 80
+
+
+def test_a_slow_task_waits_for_a_free_slot_and_gets_the_next_one(dispatcher: Dispatcher, pairs: list[Pair]) -> None:
+    dispatcher.learn("quick", 0.0001)
+    dispatcher.learn("slow", 3.0)
+    dispatcher.add([*(job(n, "quick") for n in range(10)), job(10, "slow"), job(11, "quick")])
+    dispatcher.assign(lines(pairs))
+    assert [waiting.head.task for waiting in dispatcher.pending] == ["slow", "quick"]
+    seqs = list(pairs[0].line.outstanding)
+    for seq in seqs:
+        pairs[0].line.done(seq)
+    dispatcher.assign(lines(pairs))
+    assert [held.head.task for held in pairs[0].line.outstanding.values()] == ["slow"]
+    assert "quick" in {held.head.task for held in pairs[1].line.outstanding.values()}
+
+
+def test_nothing_is_sent_behind_a_slow_task(dispatcher: Dispatcher, pairs: list[Pair]) -> None:
+    dispatcher.learn("slow", 3.0)
+    dispatcher.learn("quick", 0.00001)
+    dispatcher.add([job(1, "slow"), job(2, "slow")])
+    dispatcher.assign(lines(pairs))
+    dispatcher.add([job(3, "quick")])
+    dispatcher.assign(lines(pairs))
+    assert len(dispatcher.pending) == 1
+
+
+def test_what_a_stuck_child_did_not_start_is_given_to_another(
+    dispatcher: Dispatcher, pairs: list[Pair], time: Time
+) -> None:
+    dispatcher.learn("t", 0.0001)
+    dispatcher.add([job(n) for n in range(40)])
+    dispatcher.assign(lines(pairs))
+    stuck, healthy = pairs
+    stuck.link.next()
+    held = len(healthy.line.outstanding)
+    for seq in list(healthy.line.outstanding):
+        healthy.line.done(seq)
+    time.now += dispatch.STALL + 0.001
+    healthy.line.progress = time.now
+    dispatcher.take_back(lines(pairs))
+    assert len(stuck.line.outstanding) == 1
+    dispatcher.assign(lines(pairs))
+    assert len(healthy.line.outstanding) == 40 - 1 - held
+    assert not dispatcher.pending
+
+
+def test_a_stuck_child_gets_nothing_until_it_reports(dispatcher: Dispatcher, pairs: list[Pair], time: Time) -> None:
+    dispatcher.learn("t", 0.0001)
+    stuck = pairs[0]
+    dispatcher.add([job(1)])
+    dispatcher.assign([stuck.line])
+    run = stuck.link.next()
+    time.now += 1.0
+    dispatcher.take_back([stuck.line])
+    assert dispatcher.want([stuck.line]) == 0
+    dispatcher.add([job(2)])
+    dispatcher.assign([stuck.line])
+    assert len(dispatcher.pending) == 1
+    stuck.finish(run.seq)
+    stuck.link.flush()
+    stuck.line._read()
+    dispatcher.assign([stuck.line])
+    assert not dispatcher.pending
+
+
+def test_jobs_that_no_slot_takes_go_back_to_the_broker(dispatcher: Dispatcher, pairs: list[Pair], time: Time) -> None:
+    for pair in pairs:
+        pair.line.stalled = True
+    dispatcher.add([job(1), job(2)])
+    dispatcher.assign(lines(pairs))
+    assert dispatcher.hopeless() == []
+    time.now += dispatch.HOPELESS + 0.001
+    assert [each.delivery.tag for each in dispatcher.hopeless()] == [1, 2]
+    assert not dispatcher.pending
+
+
+def test_taken_back_jobs_keep_their_order_and_go_first(dispatcher: Dispatcher) -> None:
+    dispatcher.add([job(3), job(4)])
+    dispatcher.put_back([job(1), job(2)])
+    assert [each.delivery.tag for each in dispatcher.pending] == [1, 2, 3, 4]
+
+
+def test_before_anything_is_known_only_free_slots_are_filled(dispatcher: Dispatcher, pairs: list[Pair]) -> None:
+    assert dispatcher.want(lines(pairs)) == 2
+
+
+def test_slow_tasks_are_never_taken_ahead(dispatcher: Dispatcher, pairs: list[Pair]) -> None:
+    dispatcher.learn("t", 2.0)
+    assert dispatcher.want(lines(pairs)) == 2
+    dispatcher.add([job(1), job(2)])
+    dispatcher.assign(lines(pairs))
+    assert dispatcher.want(lines(pairs)) == 0
+
+
+def test_small_tasks_are_taken_by_the_hundred(dispatcher: Dispatcher, pairs: list[Pair]) -> None:
+    dispatcher.learn("t", 0.00001)
+    assert dispatcher.want(lines(pairs)) >= 500
+
+
+def test_one_slow_task_among_fast_ones_makes_takes_careful_at_once(dispatcher: Dispatcher, pairs: list[Pair]) -> None:
+    dispatcher.learn("t", 0.00001)
+    dispatcher.learn("slow", 5.0)
+    assert dispatcher.want(lines(pairs)) == 2
+    for _ in range(100):
+        dispatcher.learn("t", 0.00001)
+    assert dispatcher.want(lines(pairs)) >= 500
+
+
+def test_a_suspect_runs_with_no_neighbour_in_its_child(dispatcher: Dispatcher, pairs: list[Pair]) -> None:
+    pair = Pair(slots=4)
+    dispatcher.learn("t", 0.0001)
+    dispatcher.add([job(1), job(2, alone=True), job(3)])
+    dispatcher.assign([pair.line])
+    assert [held.delivery.tag for held in pair.line.outstanding.values()] == [1]
+    pair.line.done(next(iter(pair.line.outstanding)))
+    dispatcher.assign([pair.line])
+    assert [held.delivery.tag for held in pair.line.outstanding.values()] == [2]
+    assert not pair.line.accepts()
+    pair.line.done(next(iter(pair.line.outstanding)))
+    dispatcher.assign([pair.line])
+    assert [held.delivery.tag for held in pair.line.outstanding.values()] == [3]
+    pair.close()
+
+
+def test_an_early_acked_task_is_named_for_acknowledgement_and_not_sent(
+    dispatcher: Dispatcher, pairs: list[Pair]
+) -> None:
+    dispatcher.learn("t", 0.0001)
+    dispatcher.add([job(1, early=True), job(2, early=True), job(3, early=True)])
+    named = dispatcher.assign(lines(pairs))
+    assert [(line.number, each.delivery.tag) for line, each in named] == [(0, 1), (1, 2)]
+    assert not any(pair.line.outstanding for pair in pairs)
+    assert [each.delivery.tag for each in dispatcher.pending] == [3]
+
+
+def test_a_nudge_asks_a_slow_child_for_what_it_has_finished(
+    dispatcher: Dispatcher, pairs: list[Pair], time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nudged: list[int] = []
+    stuck = pairs[0].line
+    monkeypatch.setattr(stuck, "nudge", lambda: nudged.append(1))
+    dispatcher.learn("t", 0.0001)
+    dispatcher.add([job(n) for n in range(5)])
+    dispatcher.assign([stuck])
+    pairs[0].link.next()
+    pairs[0].link.next()  # the first is finished and unreported, the second runs
+    time.now += 1
+    dispatcher.take_back([stuck])
+    assert nudged == [1]
