@@ -1,0 +1,76 @@
+"""Skirret: a distributed task queue. Names are imported on first use, so that ``import skirret`` is cheap."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+VERSION = (0, 1, 0)
+
+if TYPE_CHECKING:
+    from skirret.app.app import Celery, Skirret
+    from skirret.app.current import app_or_default, current_app, current_task
+    from skirret.app.declaring import shared_task
+    from skirret.app.lineage import uuid
+    from skirret.app.task import Task
+    from skirret.brokers.base import Queue
+    from skirret.canvas import Signature, maybe_signature, signature, subtask
+    from skirret.results import AsyncResult, EagerResult, GroupResult, ResultSet, allow_join_result
+
+_WHERE = {
+    "AsyncResult": "skirret.results",
+    "Celery": "skirret.app.app",
+    "EagerResult": "skirret.results",
+    "GroupResult": "skirret.results",
+    "Queue": "skirret.brokers.base",
+    "ResultSet": "skirret.results",
+    "Signature": "skirret.canvas",
+    "Skirret": "skirret.app.app",
+    "Task": "skirret.app.task",
+    "allow_join_result": "skirret.results",
+    "app_or_default": "skirret.app.current",
+    "current_app": "skirret.app.current",
+    "current_task": "skirret.app.current",
+    "maybe_signature": "skirret.canvas",
+    "shared_task": "skirret.app.declaring",
+    "signature": "skirret.canvas",
+    "subtask": "skirret.canvas",
+    "uuid": "skirret.app.lineage",
+}
+
+__all__ = [
+    "VERSION",
+    "AsyncResult",
+    "Celery",
+    "EagerResult",
+    "GroupResult",
+    "Queue",
+    "ResultSet",
+    "Signature",
+    "Skirret",
+    "Task",
+    "__version__",
+    "allow_join_result",
+    "app_or_default",
+    "current_app",
+    "current_task",
+    "maybe_signature",
+    "shared_task",
+    "signature",
+    "subtask",
+    "uuid",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _WHERE.get(name)
+    if module is None:
+        raise AttributeError(f"module 'skirret' has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

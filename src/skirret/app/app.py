@@ -1,0 +1,452 @@
+"""The app: what a program's tasks, settings and connections belong to."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
+
+from skirret import context
+from skirret.app.clients import Clients
+from skirret.app.declaring import Declare, DeclareBound, install, make_task
+from skirret.app.modules import Modules
+from skirret.app.naming import gen_task_name
+from skirret.app.publisher import Publisher
+from skirret.app.registry import TaskRegistry
+from skirret.app.task import AsyncTask, Task
+from skirret.backends.base import ResultBackend
+from skirret.brokers.base import Broker
+from skirret.coordination.base import Coordination
+from skirret.errors import ImproperlyConfigured
+from skirret.plugins import import_object
+from skirret.settings import Conf
+from skirret.signals import Signal
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    from skirret.app.queues import Queues
+    from skirret.canvas import Signature
+    from skirret.results import AsyncResult, GroupResult, ResultReader, ResultSet
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
+_living: weakref.WeakSet[Skirret] = weakref.WeakSet()
+
+
+def living_apps() -> list[Skirret]:
+    """All apps of this process."""
+    return list(_living)
+
+
+def _creator() -> Path:
+    # The file whose code creates the app: the first one on the stack that is not ours.
+    frame = sys._getframe(1)  # noqa: SLF001  the documented way to ask who calls
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    name = frame.f_code.co_filename
+    return Path.cwd() / "__interactive__" if name.startswith("<") else Path(name).absolute()
+
+
+class Skirret:
+    """An app.
+
+    Args:
+        main: its name; in a script it also stands for the module in the names of tasks.
+        broker: the message server's address; none is the embedded file of the project's directory.
+        backend: the result store's address.
+        include: modules that a worker imports, a list or one text.
+        set_as_current: make it the app that is meant where none is named.
+        tasks: a registry to share.
+        changes: settings by key.
+        config_source: as of `config_from_object`.
+        task_cls: base class of its tasks, or a path to one.
+        autofinalize: finalise on first use of `tasks`; else only by `finalize`.
+        namespace: prefix of the settings in ``config_source``, such as ``CELERY``.
+        strict_typing: check arguments at the call, where a task does not say otherwise.
+        config_source_silent: whether a config module that is not there is no error.
+        loader, amqp, events, log, control, fixups: accepted for Celery's sake; Skirret has no such parts to replace.
+        **kwargs: settings by key.
+
+    Raises:
+        ImproperlyConfigured: a setting cannot be used as given.
+    """
+
+    def __init__(
+        self,
+        main: str | None = None,
+        loader: Any = None,
+        backend: Any = None,
+        amqp: Any = None,
+        events: Any = None,
+        log: Any = None,
+        control: Any = None,
+        set_as_current: bool = True,
+        tasks: TaskRegistry | None = None,
+        broker: Any = None,
+        include: Any = None,
+        changes: Mapping[str, Any] | None = None,
+        config_source: Any = None,
+        fixups: Any = None,
+        task_cls: type[Task[..., Any]] | str | None = None,
+        autofinalize: bool = True,
+        namespace: str | None = None,
+        strict_typing: bool = True,
+        config_source_silent: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        self.main = main
+        self.origin = _creator()
+        self.conf = Conf()
+        self.registry = TaskRegistry() if tasks is None else tasks
+        self.task_cls: type[Task[..., Any]] | str = task_cls or Task
+        self.autofinalize = autofinalize
+        self.strict_typing = strict_typing
+        self.finalized = False
+        self.duplicates: set[str] = set()
+        self.clients = Clients(lambda: self.conf, self.origin)
+        self.publisher = Publisher(self)
+        self.modules = Modules(self)
+        self.on_configure = Signal("app.on_configure")
+        self.on_after_configure = Signal("app.on_after_configure", ("source",))
+        self.on_after_finalize = Signal("app.on_after_finalize")
+        self.on_after_fork = Signal("app.on_after_fork")
+        self._finalizing = threading.RLock()
+        self._task_class: type[Task[..., Any]] | None = None
+        self._configure(
+            {"broker_url": broker, "result_backend": backend, "include": include}, changes, kwargs,
+            config_source=config_source, namespace=namespace, silent=config_source_silent,
+        )  # fmt: skip
+        _living.add(self)
+        if context.default_app() is None or set_as_current:
+            self.set_default()
+        if set_as_current:
+            self.set_current()
+
+    def _configure(
+        self, named: Mapping[str, Any], changes: Mapping[str, Any] | None, extra: Mapping[str, Any],
+        *, config_source: Any, namespace: str | None, silent: bool,
+    ) -> None:  # fmt: skip
+        self.conf.load_environment()
+        project = _project_of(self.origin)
+        if project is not None:
+            self.conf.load_pyproject(project)
+        if config_source is not None:
+            self.conf.config_from_object(config_source, namespace=namespace, silent=silent)
+        given = {key: value for key, value in named.items() if value is not None}
+        given.update(changes or {}, **extra)
+        if isinstance(given.get("include"), str):
+            given["include"] = [given["include"]]
+        if given:
+            self.conf.update(given)
+
+    # -- settings ------------------------------------------------------------------------------------------------
+
+    def config_from_object(
+        self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None
+    ) -> None:
+        """Take settings from a module, class, mapping or path to one; read when the first setting is (`force`: now)."""
+        self.conf.config_from_object(obj, namespace=namespace, silent=silent)
+        if force:
+            len(self.conf)
+
+    def config_from_envvar(self, variable_name: str, silent: bool = False, force: bool = False) -> bool:
+        """Take settings from the module that an environment variable names; whether there is such a variable."""
+        found = self.conf.config_from_envvar(variable_name, silent=silent)
+        if force:
+            len(self.conf)
+        return found
+
+    def add_defaults(self, defaults: Mapping[str, Any] | Callable[[], Mapping[str, Any]]) -> None:
+        """Give defaults that win over the built-in ones."""
+        self.conf.add_defaults(defaults)
+
+    # -- tasks ---------------------------------------------------------------------------------------------------
+
+    @overload
+    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    @overload
+    def task(self, *, bind: Literal[True], **options: Any) -> DeclareBound: ...
+    @overload
+    def task(self, *, bind: Literal[False] = False, **options: Any) -> Declare: ...
+    @overload
+    def task(
+        self, function: Callable[Concatenate[Any, P], R], /, *, bind: Literal[True], **options: Any
+    ) -> Task[P, R]: ...
+    def task(self, function: Any = None, /, **options: Any) -> Any:
+        """Make a task of a function; a decorator, plain or with options.
+
+        Args:
+            function: when used without parentheses.
+            **options: ``name``, ``base``, ``bind``, any attribute of `Task` (``max_retries``, ``autoretry_for``,
+                ``time_limit``, ``serializer``, ...), ``pydantic`` with ``pydantic_strict``, ``pydantic_context`` and
+                ``pydantic_dump_kwargs``, ``shared`` (other apps have it too; default False), ``filter`` (a decorator
+                put around the task), ``lazy`` (accepted; a task is always ready at once).
+        """
+
+        def declare(function: Callable[..., Any]) -> Any:
+            made: Any = make_task(self, function, **options)
+            if options.get("shared"):
+                context.add_shared_task(lambda app: make_task(app, function, **options))
+            around = options.get("filter")
+            return around(made) if around else made
+
+        return declare if function is None else declare(function)
+
+    def register_task(self, task: Any, **options: Any) -> Any:
+        """Register a class task: an instance of a `Task` subclass, or the class; the instance.
+
+        Args:
+            task: what to register; without a ``name`` it gets one from its class and module.
+            **options: attributes to set on it.
+        """
+        instance = task() if isinstance(task, type) else task
+        if not instance.name:
+            instance.name = self.gen_task_name(type(instance).__name__, type(instance).__module__)
+        for name, value in options.items():
+            setattr(instance, name, value)
+        install(self, instance)
+        return instance
+
+    def gen_task_name(self, name: str, module: str | None) -> str:
+        """What a function of that name in that module is called as a task."""
+        return gen_task_name(self, name, module)
+
+    @property
+    def tasks(self) -> TaskRegistry:
+        """All tasks by name; looking finalises the app."""
+        if not self.finalized:
+            self.finalize(auto=True)
+        return self.registry
+
+    def task_class(self) -> type[Task[..., Any]]:
+        """The class that this app's tasks are made of."""
+        given = self.task_cls
+        cls = import_object(given) if isinstance(given, str) else given
+        if not (isinstance(cls, type) and issubclass(cls, Task)):
+            raise ImproperlyConfigured(f"task_cls must be a subclass of Task, not {cls!r}")
+        return cls
+
+    @property
+    def Task(self) -> type[Task[..., Any]]:  # noqa: N802  Celery's public name
+        """Base class for class tasks of this app."""
+        if self._task_class is None:
+            self._task_class = type("Task", (self.task_class(),), {"_app": self, "__module__": __name__})
+        return self._task_class
+
+    def finalize(self, auto: bool = False) -> None:
+        """Take in shared tasks and annotations; done once, by itself on first use.
+
+        Raises:
+            RuntimeError: by itself, although ``autofinalize`` is off.
+        """
+        with self._finalizing:
+            if self.finalized:
+                return
+            if auto and not self.autofinalize:
+                raise RuntimeError("this app has autofinalize=False, so call app.finalize() before its first use")
+            self.on_configure.send(sender=self)
+            len(self.conf)
+            self.on_after_configure.send(sender=self, source=self.conf)
+            self.finalized = True
+            for register in context.shared_tasks():
+                register(self)
+            for task in list(self.registry.values()):
+                self.annotate(task)
+            self.on_after_finalize.send(sender=self)
+
+    def annotate(self, task: Task[..., Any]) -> None:
+        """Apply ``task_annotations`` to a task."""
+        annotations = self.conf.get("task_annotations")
+        if annotations:
+            from skirret.app.annotations import annotate
+
+            annotate(task, annotations)
+
+    def autodiscover_tasks(
+        self,
+        packages: Iterable[str] | Callable[[], Iterable[str]] | None = None,
+        related_name: str | None = "tasks",
+        force: bool = False,
+    ) -> None:
+        """Have workers import ``<package>.<related_name>`` of each package, where there is such a module.
+
+        Args:
+            packages: names, or a function that returns them when the time comes.
+            related_name: the module; None imports the package itself.
+            force: import now.
+        """
+        self.modules.discover(packages, related_name, force=force)
+
+    def import_modules(self) -> None:
+        """Import everything that defines tasks: ``imports``, ``include`` and discovered modules.
+
+        Raises:
+            ImproperlyConfigured: one of them cannot be imported; the message says why.
+        """
+        self.modules.load()
+
+    # -- calling -------------------------------------------------------------------------------------------------
+
+    def send_task(
+        self, name: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncResult[Any]:
+        """Send a call by the task's name, whether or not this process knows the task; options as of ``apply_async``."""
+        from skirret.app.calling import call_by_name
+
+        return cast("AsyncResult[Any]", call_by_name(self, name, args, kwargs, options))
+
+    def send_many(self, calls: Iterable[Signature]) -> list[AsyncResult[Any]]:
+        """Send many calls with as few round trips as possible.
+
+        Raises:
+            OperationalError: the broker failed; calls before the failing batch of 1,000 were sent.
+        """
+        from skirret.app.calling import call_many
+
+        return call_many(self, calls)
+
+    def signature(self, *args: Any, **kwargs: Any) -> Signature:
+        """A call as a value: ``signature("name", args=(...), ...)``."""
+        from skirret.canvas import signature
+
+        kwargs.setdefault("app", self)
+        return signature(*args, **kwargs)
+
+    def revoke(self, task_id: str | Sequence[str], **options: Any) -> None:
+        """Tell workers not to run tasks; see ``AsyncResult.revoke``."""
+        from skirret.app.revoking import revoke
+
+        revoke(self, task_id, **options)
+
+    # -- results -------------------------------------------------------------------------------------------------
+
+    def AsyncResult(self, id: str, **options: Any) -> AsyncResult[Any]:  # noqa: N802  Celery's public name
+        """The handle of a task's result by its id."""
+        from skirret.results import AsyncResult
+
+        return AsyncResult(id, app=self, **options)
+
+    def ResultSet(self, results: Iterable[Any] = (), **options: Any) -> ResultSet:  # noqa: N802
+        """Several results as one."""
+        from skirret.results import ResultSet
+
+        return ResultSet(list(results), app=self, **options)
+
+    def GroupResult(self, id: str | None = None, results: Iterable[Any] = (), **options: Any) -> GroupResult:  # noqa: N802
+        """The results of a group."""
+        from skirret.results import GroupResult
+
+        return GroupResult(id, list(results), app=self, **options)
+
+    # -- connections ---------------------------------------------------------------------------------------------
+
+    @property
+    def broker(self) -> Broker:
+        """The broker of this process, opened on first use."""
+        return self.clients.broker
+
+    @property
+    def backend(self) -> ResultBackend:
+        """The result store of this process, opened on first use."""
+        return self.clients.backend
+
+    @property
+    def coordination(self) -> Coordination:
+        """The state that workers share, opened on first use."""
+        return self.clients.coordination
+
+    @property
+    def reader(self) -> ResultReader:
+        """Reads the results of this process."""
+        return self.clients.reader
+
+    def broker_url_in_use(self) -> str:
+        """The address that messages go to (with its password)."""
+        return self.clients.broker_url()
+
+    def backend_url_in_use(self) -> str:
+        """The address that results go to (with its password); ``disabled://`` for none."""
+        return self.clients.backend_url()
+
+    @property
+    def queues(self) -> Queues:
+        """The declared queues by name, the default one first."""
+        return self.publisher.view.router.queues
+
+    def close(self) -> None:
+        """Let go of connections; they open again on the next use."""
+        self.clients.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    # -- state ---------------------------------------------------------------------------------------------------
+
+    def set_current(self) -> None:
+        """Make this the current app of this thread or coroutine."""
+        context.set_current_app(self)
+
+    def set_default(self) -> None:
+        """Make this the app of threads that have no current one."""
+        context.set_default_app(self)
+
+    @property
+    def current_task(self) -> Any:
+        """The task that runs here, or None."""
+        return context.current_task()
+
+    @property
+    def current_worker_task(self) -> Any:
+        """The innermost task that a worker runs here, or None."""
+        from skirret.app.lineage import worker_call
+
+        running = worker_call()
+        return None if running is None else running[0]
+
+    @property
+    def thread_oid(self) -> str:
+        """An id of this thread of this process, as messages carry it in ``reply_to``."""
+        from skirret.app.lineage import thread_oid
+
+        return thread_oid()
+
+    @property
+    def timezone(self) -> tzinfo:
+        """The time zone of the settings, UTC by default."""
+        from skirret.app.moments import zone
+
+        return zone(self.conf.get("timezone"))
+
+    def now(self) -> datetime:
+        """The present moment in the app's time zone."""
+        return datetime.now(self.timezone)
+
+    def start(self, argv: Sequence[str] | None = None) -> None:
+        """Run the command line for this app; `argv` without the program's name."""
+        import_object("skirret.cli:main")(list(sys.argv[1:] if argv is None else argv), obj=self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.main or '__main__'} at {id(self):#x}>"
+
+
+def _project_of(origin: Path) -> Path | None:
+    from skirret.stores.sqlite.location import project_directory
+
+    directory = project_directory(origin)
+    return directory if (directory / "pyproject.toml").is_file() else None
+
+
+Celery = Skirret

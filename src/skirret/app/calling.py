@@ -1,0 +1,139 @@
+"""Carries out ``apply_async``: checks, prepares, sends, and hands out the handle of the result."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from skirret.app.lineage import worker_call
+from skirret.errors import AlwaysEagerIgnored
+from skirret.message import Publication
+from skirret.results import AsyncResult
+
+if TYPE_CHECKING:
+    from skirret.app.task import Task
+
+_SENDING = ("retry", "retry_policy")
+
+
+def checked(
+    task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]
+) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """The arguments of a call, looked over.
+
+    Raises:
+        TypeError: they do not fit the task's signature, or are no sequence and mapping.
+    """
+    if args is None:
+        args = ()
+    elif not isinstance(args, (tuple, list)):
+        if isinstance(args, (str, bytes, Mapping)) or not hasattr(args, "__iter__"):
+            raise TypeError(f"args must be a list or tuple of the task's arguments, not {args!r}")
+        args = tuple(args)
+    if kwargs is None:
+        kwargs = {}
+    elif not isinstance(kwargs, Mapping):
+        raise TypeError(f"kwargs must be a mapping of the task's keyword arguments, not {kwargs!r}")
+    if task.typing and task.app.strict_typing:
+        task.check_arguments(args, kwargs)
+    if task._pydantic is not None:  # noqa: SLF001
+        args, kwargs = task._pydantic.dump_arguments(args, kwargs)  # noqa: SLF001
+    if "shadow" not in options and type(task).shadow_name is not _no_shadow():
+        options["shadow"] = task.shadow_name(args, kwargs, options)
+    return args, kwargs
+
+
+def _no_shadow() -> Any:
+    from skirret.app.task import Task
+
+    return Task.shadow_name
+
+
+def call(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
+    """Send one call; the handle of its result."""
+    args, kwargs = checked(task, args, kwargs, options)
+    publisher = task.app.publisher
+    if publisher.view.always_eager:
+        return task.apply(args, kwargs, **options)
+    if options:
+        publication = publisher.prepare(task.name, args, kwargs, task=task, **options)
+        publisher.send((publication,), **_how(options), stacklevel=4)
+    else:
+        publication = publisher.prepare(task.name, args, kwargs, task=task)
+        publisher.send((publication,), stacklevel=4)
+    return handle(task.app, publication, task.name, options)
+
+
+async def acall(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
+    """`call` for coroutines."""
+    args, kwargs = checked(task, args, kwargs, options)
+    publisher = task.app.publisher
+    if publisher.view.always_eager:
+        return await asyncio.to_thread(task.apply, args, kwargs, **options)
+    publication = publisher.prepare(task.name, args, kwargs, task=task, **options)
+    await publisher.asend((publication,), **_how(options))
+    return handle(task.app, publication, task.name, options)
+
+
+def _how(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in _SENDING if options.get(name) is not None}
+
+
+def handle(app: Any, publication: Publication, name: str, options: Mapping[str, Any]) -> Any:
+    """The handle of a sent call, remembered by the running task that sent it."""
+    kind = options.get("result_cls") or AsyncResult
+    result = kind(publication.task_id, app=app, task_name=name)
+    running = worker_call()
+    if running is not None and options.get("add_to_parent", True):
+        task, request = running
+        if task is None or task.trail:
+            request.children.append(result)
+    return result
+
+
+def call_by_name(app: Any, name: str, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
+    """See ``Skirret.send_task``."""
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"send_task() needs the name of a task, not {name!r}")
+    publisher = app.publisher
+    if publisher.view.always_eager:
+        warnings.warn(
+            "task_always_eager does not apply to send_task(), which sends by name: the task was sent to the broker",
+            AlwaysEagerIgnored,
+            stacklevel=3,
+        )
+    # The registry, not app.tasks: sending by name must not finalise the app.
+    task = app.registry.get(name)
+    publication = publisher.prepare(name, args or (), kwargs or {}, task=task, **options)
+    publisher.send((publication,), **_how(options), stacklevel=3)
+    return handle(app, publication, name, options)
+
+
+MANY = 1_000
+"""Messages of one batch of ``send_many``."""
+
+
+def call_many(app: Any, calls: Iterable[Any]) -> list[Any]:
+    """See ``Skirret.send_many``."""
+    publisher = app.publisher
+    results: list[Any] = []
+    remaining = iter(calls)
+    while batch := list(itertools.islice(remaining, MANY)):
+        publications = []
+        for signature in batch:
+            name = signature["task"]
+            task = app.tasks.get(name)
+            args, kwargs = signature.get("args") or (), signature.get("kwargs") or {}
+            options = dict(signature.get("options") or {})
+            if task is not None:
+                args, kwargs = checked(task, args, kwargs, options)
+                if publisher.view.always_eager:
+                    results.append(task.apply(args, kwargs, **options))
+                    continue
+            publications.append(publisher.prepare(name, args, kwargs, task=task, **options))
+            results.append(handle(app, publications[-1], name, options))
+        publisher.send(publications, stacklevel=3)
+    return results

@@ -1,0 +1,175 @@
+"""An app's connections: broker, result backend, coordination, result reader; opened on first use, once a process."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from skirret import context
+from skirret.backends.base import ResultBackend
+from skirret.brokers.base import Broker
+from skirret.coordination.base import Coordination
+from skirret.errors import EmbeddedBrokerWarning
+from skirret.results import ResultReader
+from skirret.settings import Conf
+
+Client = TypeVar("Client")
+
+_every: weakref.WeakSet[Clients] = weakref.WeakSet()
+
+
+class Clients:
+    """What one app talks to. Everything is opened on first use, and again in a forked child.
+
+    Args:
+        conf: returns the app's settings.
+        origin: the file that created the app; it decides which embedded file is the app's.
+    """
+
+    def __init__(self, conf: Callable[[], Conf], origin: Path) -> None:
+        self._conf = conf
+        self._origin = origin
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+        self._open: dict[str, Any] = {}
+        # Connections of the parent process: kept, because closing them here would disturb the parent's server session.
+        self._inherited: list[Any] = []
+        self._warned = False
+        _every.add(self)
+
+    def embedded_path(self) -> Path:
+        """The file that serves as broker and result store where none is configured."""
+        named = self._conf().get("embedded_path")
+        if named:
+            return Path(named).expanduser().absolute()
+        from skirret.stores.sqlite.location import embedded_path
+
+        return embedded_path(self._origin)
+
+    def broker_url(self) -> str:
+        """The address that messages are published to: the configured one, else the embedded file's."""
+        conf = self._conf()
+        url = conf.get("broker_write_url") or conf.get("broker_url")
+        if not url:
+            return f"sqlite:///{self.embedded_path()}"
+        return str(url if isinstance(url, str) else next(iter(url))).split(";")[0]
+
+    def is_embedded(self) -> bool:
+        """Whether no broker is configured."""
+        conf = self._conf()
+        return not (conf.get("broker_write_url") or conf.get("broker_url"))
+
+    def backend_url(self) -> str:
+        """The address of results: the configured one; the embedded file's with the embedded broker; else none."""
+        url = self._conf().get("result_backend")
+        if url:
+            return str(url)
+        return self.broker_url() if self.is_embedded() else "disabled://"
+
+    def coordination_url(self) -> str:
+        """The address of shared worker state: the configured one, else the broker's, whose server mostly has it."""
+        return str(self._conf().get("coordination_url") or self.broker_url())
+
+    def _get(self, name: str, make: Callable[[], Client]) -> Client:
+        found: Client | None = self._open.get(name) if self._process == os.getpid() else None
+        if found is not None:
+            return found
+        with self._lock:
+            self.after_fork()
+            if name not in self._open:
+                self._open[name] = make()
+            made: Client = self._open[name]
+            return made
+
+    def after_fork(self) -> None:
+        """Leave the parent's connections alone, if this is another process than the one that opened them."""
+        if self._process == os.getpid():
+            return
+        self._inherited.extend(self._open.values())
+        self._open = {}
+        self._process = os.getpid()
+
+    @property
+    def broker(self) -> Broker:
+        """The broker of this process."""
+        return self._get("broker", self._open_broker)
+
+    def _open_broker(self) -> Broker:
+        from skirret.brokers.open import open_broker
+
+        options: Mapping[str, Any] = {} if self.is_embedded() else self._conf().get("broker_transport_options") or {}
+        return open_broker(self.broker_url(), options)
+
+    @property
+    def backend(self) -> ResultBackend:
+        """The result store of this process."""
+        return self._get("backend", self._open_backend)
+
+    def _open_backend(self) -> ResultBackend:
+        from skirret.backends.open import open_backend
+
+        conf = self._conf()
+        options: Mapping[str, Any] = conf.get("result_backend_transport_options") or {}
+        return open_backend(self.backend_url(), options if conf.get("result_backend") else {})
+
+    @property
+    def coordination(self) -> Coordination:
+        """The shared worker state, as this process sees it."""
+        return self._get("coordination", self._open_coordination)
+
+    def _open_coordination(self) -> Coordination:
+        from skirret.coordination.open import open_coordination
+
+        return open_coordination(self.coordination_url())
+
+    @property
+    def reader(self) -> ResultReader:
+        """The one reader of results in this process."""
+        return self._get("reader", self._open_reader)
+
+    def _open_reader(self) -> ResultReader:
+        conf = self._conf()
+        accept = conf.get("result_accept_content") or conf.get("accept_content")
+        return ResultReader(self.backend, accept=accept, serializer=conf.get("result_serializer") or "json")
+
+    def warn_if_embedded(self, stacklevel: int) -> None:
+        """Say once a process that the embedded file is in use, and which; a running task's worker has said so."""
+        if self._warned or not self.is_embedded():
+            return
+        self._warned = True
+        request = context.current_request()
+        if request is not None and not request.called_directly:
+            return
+        warnings.warn(
+            f"no broker is configured, so tasks go to the embedded file {self.embedded_path()}. A worker of this "
+            "project finds the same file. Set broker_url (or SKIRRET_BROKER_URL) to use a server, or to this file's "
+            f"own address sqlite:///{self.embedded_path()} to silence this warning.",
+            EmbeddedBrokerWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+    def close(self) -> None:
+        """Let go of this process's connections; they open again on the next use."""
+        with self._lock:
+            self.after_fork()
+            opened, self._open = self._open, {}
+        for name in ("backend", "coordination", "broker"):
+            client = opened.get(name)
+            if client is not None:
+                client.close()
+
+
+def _after_fork_in_child() -> None:
+    for clients in list(_every):
+        # The lock may have been held by a thread that does not exist here.
+        clients._lock = threading.RLock()  # noqa: SLF001
+        clients.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

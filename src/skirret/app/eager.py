@@ -1,0 +1,188 @@
+"""Runs a task in the caller's process as a worker would: real serialisation, hooks, signals, retries, callbacks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import socket
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from skirret import context, signals, states
+from skirret.app.calling import checked
+from skirret.app.exception_info import ExceptionInfo
+from skirret.app.links import call_errbacks, call_links
+from skirret.app.requests import request_of
+from skirret.errors import ContentDisallowed, Ignore, Reject, Retry
+from skirret.message import Malformed, TaskMessage
+from skirret.request import Context
+from skirret.results import EagerResult
+from skirret.wire import task as wire
+
+if TYPE_CHECKING:
+    from skirret.app.task import Task
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a run ended: its state, what it left, and the error if there is one."""
+
+    state: str
+    value: Any
+    error: ExceptionInfo | None = None
+
+
+def apply(
+    task: Task[..., Any], args: Any, kwargs: Any, *, throw: bool | None, options: dict[str, Any]
+) -> EagerResult[Any]:
+    """See ``Task.apply``."""
+    app = task.app
+    app.tasks  # noqa: B018  finalises the app, so that annotations count
+    args, kwargs = checked(task, args, kwargs, options)
+    throw = bool(app.conf.get("task_eager_propagates")) if throw is None else throw
+    while True:
+        request = _received(task, args, kwargs, options)
+        ending = _run(task, request)
+        if not isinstance(ending.value, Retry) or ending.value.sig is None:
+            break
+        # The next run, at once: a caller who waits here does not want to wait for a countdown too.
+        signature = ending.value.sig
+        args, kwargs = signature.args or (), signature.kwargs or {}
+        options = {k: v for k, v in signature.options.items() if k not in {"countdown", "eta"}}
+    if ending.error is not None and throw:
+        raise ending.error.exception
+    return EagerResult(
+        request.id or "", ending.value, ending.state,
+        traceback=None if ending.error is None else ending.error.traceback, name=task.name,
+    )  # fmt: skip
+
+
+def _received(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Any) -> Context:
+    """The request as a worker would see it, after the message's way through the serializer."""
+    app = task.app
+    publisher = app.publisher
+    composed, planned = publisher.compose(task.name, args, kwargs, task=task, options=options)
+    envelope = publisher.encoded(composed, planned)
+    message = wire.decode(envelope, accept=app.conf.get("accept_content"))
+    if isinstance(message, Malformed):
+        raise ContentDisallowed(f"a worker would refuse this message: {message.reason}")
+    message = TaskMessage(**{name: getattr(message, name) for name in TaskMessage.__dataclass_fields__})
+    return request_of(
+        message,
+        delivery_info={
+            "is_eager": True, "exchange": planned.route.exchange, "routing_key": planned.route.routing_key,
+            "priority": message.priority, "redelivered": False,
+        },
+        hostname=socket.gethostname(),
+        is_eager=True,
+        loglevel=options.get("loglevel", 0),
+        logfile=options.get("logfile"),
+    )  # fmt: skip
+
+
+def _run(task: Task[..., Any], request: Context) -> Ending:
+    args, kwargs, task_id = request.args, request.kwargs, request.id or ""
+    context.push_task(task, request)
+    try:
+        signals.task_prerun.send(sender=task, task_id=task_id, task=task, args=args, kwargs=kwargs)
+        ending = _attempt(task, request)
+        _after(task, request, ending)
+        if ending.state != states.IGNORED:
+            task.after_return(ending.state, ending.value, task_id, args, kwargs, ending.error)
+        signals.task_postrun.send(
+            sender=task, task_id=task_id, task=task, args=args, kwargs=kwargs, retval=ending.value, state=ending.state
+        )
+    finally:
+        context.pop_task()
+    return ending
+
+
+def _attempt(task: Task[..., Any], request: Context) -> Ending:
+    try:
+        task.before_start(request.id or "", request.args, request.kwargs)
+        value = task.run(*request.args, **request.kwargs)
+        if asyncio.iscoroutine(value):
+            value = run_coroutine(value)
+        value = _travelled(task, request, value)
+    except Retry as exc:
+        return Ending(states.RETRY, exc, ExceptionInfo(exc))
+    except Ignore as exc:
+        return Ending(states.IGNORED, exc)
+    except Reject as exc:
+        return Ending(states.REJECTED, exc)
+    except Exception as exc:  # noqa: BLE001  whatever the task raises is its result
+        return Ending(states.FAILURE, exc, ExceptionInfo(exc))
+    return Ending(states.SUCCESS, value)
+
+
+def _travelled(task: Task[..., Any], request: Context, value: Any) -> Any:
+    """The return value after its way through the result serializer, where results are kept."""
+    if request.ignore_result:
+        return value
+    from skirret.serializers import dumps, loads
+
+    body_type, encoding, body = dumps(value, task.app.conf.get("result_serializer") or "json")
+    return loads(body, body_type, encoding, [body_type])
+
+
+def _after(task: Task[..., Any], request: Context, ending: Ending) -> None:
+    args, kwargs, task_id = request.args, request.kwargs, request.id or ""
+    if ending.state == states.SUCCESS:
+        call_links(task.app, request, ending.value)
+        _store(task, request, ending)
+        task.on_success(ending.value, task_id, args, kwargs)
+        signals.task_success.send(sender=task, result=ending.value)
+    elif ending.state == states.RETRY and ending.error is not None:
+        cause = ending.value.exc or ending.value
+        task.on_retry(cause, task_id, args, kwargs, ending.error)
+        signals.task_retry.send(sender=task, request=request, reason=ending.value, einfo=ending.error)
+    elif ending.state == states.FAILURE and ending.error is not None:
+        _store(task, request, ending)
+        call_errbacks(task.app, request, ending.value, ending.error)
+        task.on_failure(ending.value, task_id, args, kwargs, ending.error)
+        signals.task_failure.send(
+            sender=task, task_id=task_id, exception=ending.value, args=args, kwargs=kwargs,
+            traceback=ending.error.tb, einfo=ending.error,
+        )  # fmt: skip
+
+
+def _store(task: Task[..., Any], request: Context, ending: Ending) -> None:
+    kept = not request.ignore_result or (ending.error is not None and task.store_errors_even_if_ignored)
+    if not task.store_eager_result or not kept:
+        return
+    from skirret.app.storing import meta_of, record
+
+    traceback = None if ending.error is None else ending.error.traceback
+    task.app.backend.store(
+        [record(task.app, meta_of(request, request.id or "", ending.state, ending.value, traceback=traceback))]
+    )
+
+
+def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine returns, awaited on a loop of its own; in a thread if this thread's loop is running."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    return _in_thread(lambda: asyncio.run(coroutine))
+
+
+def _in_thread(work: Callable[[], Any]) -> Any:
+    outcome: list[Any] = []
+    failure: list[BaseException] = []
+    surroundings = contextvars.copy_context()
+
+    def run() -> None:
+        try:
+            outcome.append(surroundings.run(work))
+        except BaseException as exc:  # noqa: BLE001  handed to the caller
+            failure.append(exc)
+
+    thread = threading.Thread(target=run, name="skirret-eager")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]

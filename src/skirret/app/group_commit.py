@@ -1,0 +1,163 @@
+"""Publishes for coroutines: one bounded daemon thread a process sends what several of them hand over in one batch."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from skirret.errors import OperationalError
+from skirret.message import Publication
+
+if TYPE_CHECKING:
+    from skirret.app.publisher import Publisher
+
+WAITING_LIMIT = 10_000
+"""Messages that may wait; a coroutine that brings more waits for room."""
+
+BATCH_LIMIT = 500
+BATCH_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Order:
+    publisher: Publisher
+    publications: Sequence[Publication]
+    options: Mapping[str, Any]
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[None]
+
+    def belongs_with(self, other: _Order) -> bool:
+        return self.publisher is other.publisher and self.options == other.options
+
+    @property
+    def size(self) -> int:
+        return sum(len(publication.envelope.body) for publication in self.publications)
+
+
+class GroupCommitter:
+    """The publisher thread and its queue; ends after some idle seconds, starts again when needed."""
+
+    def __init__(self, idle_seconds: float = 10.0) -> None:
+        self._idle = idle_seconds
+        self._changed = threading.Condition()
+        self._orders: deque[_Order] = deque()
+        self._waiting = 0
+        self._room: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
+        self._running = False
+
+    async def submit(
+        self, publisher: Publisher, publications: Sequence[Publication], options: Mapping[str, Any]
+    ) -> None:
+        """Send `publications`; returns when the broker has them.
+
+        Raises:
+            OperationalError: as of ``Publisher.send``.
+        """
+        if not publications:
+            return
+        loop = asyncio.get_running_loop()
+        order = _Order(publisher, publications, options, loop, loop.create_future())
+        while (turn := self._offer(order)) is not None:
+            await turn
+        await order.done
+
+    def _offer(self, order: _Order) -> asyncio.Future[None] | None:
+        # None if the order was accepted, else what to await before offering it again.
+        with self._changed:
+            if self._waiting and self._waiting + len(order.publications) > WAITING_LIMIT:
+                turn: asyncio.Future[None] = order.loop.create_future()
+                self._room.append((order.loop, turn))
+                return turn
+            self._orders.append(order)
+            self._waiting += len(order.publications)
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name="skirret-publisher", daemon=True).start()
+            elif len(self._orders) == 1:
+                self._changed.notify()
+            return None
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._orders and not self._changed.wait_for(lambda: self._orders, timeout=self._idle):
+                    self._running = False
+                    return
+                batch = self._take()
+            self._commit(batch)
+            self._make_room()
+
+    def _take(self) -> list[_Order]:
+        batch = [self._orders.popleft()]
+        count, size = len(batch[0].publications), batch[0].size
+        while self._orders and batch[0].belongs_with(self._orders[0]):
+            count += len(self._orders[0].publications)
+            size += self._orders[0].size
+            if count > BATCH_LIMIT or size > BATCH_BYTES:
+                break
+            batch.append(self._orders.popleft())
+        self._waiting -= sum(len(order.publications) for order in batch)
+        return batch
+
+    def _commit(self, batch: list[_Order]) -> None:
+        publications = [publication for order in batch for publication in order.publications]
+        try:
+            batch[0].publisher.send(publications, **batch[0].options)
+        except OperationalError as exc:
+            _resolve(batch, exc)
+        except BaseException as exc:  # noqa: BLE001  one order's fault is not its neighbours'
+            if len(batch) == 1:
+                _resolve(batch, exc)
+                return
+            for order in batch:
+                self._commit([order])
+        else:
+            _resolve(batch, None)
+
+    def _make_room(self) -> None:
+        while self._room:
+            loop, turn = self._room.popleft()
+            _call(loop, _finish, [turn], None)
+
+
+def _resolve(batch: list[_Order], error: BaseException | None) -> None:
+    # One wake-up an event loop, however many coroutines wait on it.
+    by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    for order in batch:
+        by_loop.setdefault(order.loop, []).append(order.done)
+    for loop, futures in by_loop.items():
+        _call(loop, _finish, futures, error)
+
+
+def _call(loop: asyncio.AbstractEventLoop, *what: Any) -> None:
+    try:
+        loop.call_soon_threadsafe(*what)
+    except RuntimeError:  # the loop was closed; nobody waits there any more
+        pass
+
+
+def _finish(futures: list[asyncio.Future[None]], error: BaseException | None) -> None:
+    for future in futures:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+
+_committers: dict[int, GroupCommitter] = {}
+
+
+def committer() -> GroupCommitter:
+    """The committer of this process; a forked child has its own."""
+    process = os.getpid()
+    found = _committers.get(process)
+    if found is None:
+        found = _committers.setdefault(process, GroupCommitter())
+    return found

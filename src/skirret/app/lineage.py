@@ -1,0 +1,52 @@
+"""Which call does a new one belong to? The running task's, if one runs here for a worker."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid as uuids
+from typing import Any
+
+from skirret import context
+from skirret.request import Context
+
+
+def uuid() -> str:
+    """A new task id."""
+    return str(uuids.uuid4())
+
+
+def worker_call() -> tuple[Any, Context] | None:
+    """The innermost task that a worker (or eager mode) runs here, with its request; direct calls do not count."""
+    for task, request in reversed(context.task_stack()):
+        if not request.called_directly:
+            return task, request
+    return None
+
+
+class _Oid(threading.local):
+    process: int = -1
+    value: str = ""
+
+
+_oid = _Oid()
+_origin: tuple[int, str] = (-1, "")
+
+
+def thread_oid() -> str:
+    """An id of this thread of this process, as ``reply_to`` carries it."""
+    process = os.getpid()
+    if _oid.process != process:
+        _oid.process = process
+        _oid.value = uuid()
+    return _oid.value
+
+
+def origin() -> str:
+    """Who publishes: ``gen<pid>@<host>``, as Celery's ``origin`` header says it."""
+    global _origin
+    process = os.getpid()
+    if _origin[0] != process:
+        _origin = (process, f"gen{process}@{socket.gethostname()}")
+    return _origin[1]

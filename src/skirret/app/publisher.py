@@ -1,0 +1,298 @@
+"""Sends tasks: a call becomes a publication (pure), and publications go to the broker (the one I/O line)."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from skirret import options as option_rules
+from skirret import signals
+from skirret.app.preparation import Plan, message, plan, repeat_options
+from skirret.app.settings_view import NO_RETRY, RetryPolicy, SettingsView, revision_of
+from skirret.clock import Deadline
+from skirret.errors import OperationalError
+from skirret.message import Envelope, Publication, TaskMessage
+from skirret.request import Context
+from skirret.url import mask
+from skirret.wire import task as wire
+
+if TYPE_CHECKING:
+    from skirret.app.app import Skirret
+
+
+class Publisher:
+    """One app's way to its broker."""
+
+    def __init__(self, app: Skirret) -> None:
+        self._app = app
+        self._view: SettingsView | None = None
+
+    @property
+    def view(self) -> SettingsView:
+        """The settings as publishing needs them; read again after a change."""
+        conf = self._app.conf
+        revision = revision_of(conf)
+        view = self._view
+        if view is None or view.revision is not revision:
+            view = self._view = SettingsView.of(conf, revision)
+        return view
+
+    def prepare(
+        self,
+        name: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        task: Any = None,
+        **options: Any,
+    ) -> Publication:
+        """One call as a message ready to be sent. Nothing is sent, nothing is awaited.
+
+        Args:
+            name: the task's name.
+            args, kwargs: its arguments.
+            task: the task, if this process knows it; its attributes are options.
+            **options: as of ``apply_async``.
+
+        Raises:
+            EncodeError: an argument cannot be serialised.
+            QueueNotFound: the route's queue is unknown.
+            TypeError: an option is misspelt.
+            ValueError: an option has no sensible value.
+        """
+        view = self.view
+        arguments = kwargs or {}
+        planned = self._plan(view, name, args, arguments, options, task)
+        return self._publication(message(name, args, arguments, planned, view), planned, view)
+
+    def _plan(self, view: SettingsView, name: str, args: Any, kwargs: Any, options: Any, task: Any) -> Plan:
+        if options:
+            if not options.keys() <= option_rules.KNOWN:
+                option_rules.check(options.keys() - set(options.get("stamped_headers") or ()))
+            return plan(view, name, args, kwargs, options, task)
+        if task is None or not view.router.by_name_only:
+            return plan(view, name, args, kwargs, options, task)
+        # The plan of an unadorned call is the same each time; a task forgets it when one of its attributes is set.
+        kept: tuple[SettingsView, Plan] | None = task.__dict__.get("_kept_plan")
+        if kept is None or kept[0] is not view:
+            kept = (view, plan(view, name, args, kwargs, options, task))
+            task.__dict__["_kept_plan"] = kept
+        return kept[1]
+
+    def compose(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], *, task: Any, options: Any
+    ) -> tuple[TaskMessage, Plan]:
+        """The message of a call and its plan, not yet serialised."""
+        view = self.view
+        planned = self._plan(view, name, args, kwargs, options, task)
+        return message(name, args, kwargs, planned, view), planned
+
+    def encoded(self, built: TaskMessage, planned: Plan) -> Envelope:
+        """A composed message in bytes."""
+        view = self.view
+        return wire.encode(
+            built,
+            serializer=planned.serializer,
+            compression=planned.compression,
+            accept=view.accept,
+            max_bytes=view.max_bytes,
+        )
+
+    def _publication(self, built: TaskMessage, planned: Plan, view: SettingsView) -> Publication:
+        envelope = self.encoded(built, planned)
+        if signals.before_task_publish:
+            envelope = self._announce(built, envelope, planned, view)
+        return Publication(
+            envelope=envelope,
+            route=planned.route,
+            task_id=built.id,
+            due=None if built.eta is None else built.eta.timestamp(),
+            expires=None if built.expires is None else built.expires.timestamp(),
+            nonce=secrets.token_hex(16),
+        )
+
+    def _announce(self, built: TaskMessage, envelope: Envelope, planned: Plan, view: SettingsView) -> Envelope:
+        # Receivers may change headers, properties and the mutable parts of the body.
+        properties = {
+            **{k: v for k, v in planned.options.items() if k not in option_rules.KNOWN or k in option_rules.PROPERTIES},
+            "correlation_id": envelope.correlation_id,
+            "reply_to": envelope.reply_to,
+            "priority": envelope.priority,
+            "delivery_mode": envelope.delivery_mode,
+            "expiration": envelope.expiration,
+        }
+        headers = envelope.headers
+        signals.before_task_publish.send(
+            sender=built.task,
+            body=body_of(built),
+            exchange=planned.route.exchange,
+            routing_key=planned.route.routing_key,
+            declare=[],
+            headers=headers,
+            properties=properties,
+            retry_policy=view.retry,
+        )
+        changed = self.encoded(built, planned)
+        changed.headers = headers
+        for name in ("correlation_id", "reply_to", "priority", "delivery_mode", "expiration"):
+            setattr(changed, name, properties[name])
+        return changed
+
+    def send(
+        self,
+        publications: Sequence[Publication],
+        *,
+        retry: bool | None = None,
+        retry_policy: Mapping[str, Any] | None = None,
+        stacklevel: int = 2,
+    ) -> None:
+        """Hand messages to the broker, durably, or raise.
+
+        Args:
+            publications: what `prepare` made; the broker stores a repeated one once.
+            retry: repeat after a failure; None is as the settings say.
+            retry_policy: instead of ``task_publish_retry_policy``.
+            stacklevel: which caller a warning shows.
+
+        Raises:
+            OperationalError: the broker cannot be reached or refuses, within ``broker_publish_timeout`` seconds.
+        """
+        if not publications:
+            return
+        view = self.view
+        clients = self._app.clients
+        clients.warn_if_embedded(stacklevel + 1)
+        policy = view.retry if retry_policy is None else RetryPolicy.of(retry_policy)
+        if retry is not None and not retry:
+            policy = NO_RETRY
+        elif retry and policy is NO_RETRY:
+            policy = RetryPolicy()
+        attempt = 0
+        deadline = None
+        while True:
+            try:
+                clients.broker.publish(publications)
+                break
+            except OperationalError as exc:
+                deadline = deadline or Deadline(view.deadline)
+                if (policy.max_retries is not None and attempt >= policy.max_retries) or deadline.passed():
+                    raise self._refusal(publications, attempt + 1, exc) from exc
+            left = deadline.left()
+            pause = policy.pause(attempt)
+            time.sleep(pause if left is None else min(pause, left))
+            attempt += 1
+        if signals.after_task_publish:
+            self._tell(publications)
+
+    async def asend(
+        self,
+        publications: Sequence[Publication],
+        *,
+        retry: bool | None = None,
+        retry_policy: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`send` without blocking the event loop: concurrent calls share the broker's round trips.
+
+        A call that is cancelled may have been sent.
+
+        Raises:
+            OperationalError: as of `send`.
+        """
+        from skirret.app.group_commit import committer
+
+        self._app.clients.warn_if_embedded(3)
+        await committer().submit(self, publications, {"retry": retry, "retry_policy": retry_policy})
+
+    def _refusal(self, publications: Sequence[Publication], attempts: int, exc: OperationalError) -> OperationalError:
+        url = mask(self._app.broker_url_in_use())
+        count = len(publications)
+        what = f"task {publications[0].task_id} was" if count == 1 else f"{count} tasks were"
+        times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        return OperationalError(
+            f"{what} not sent: the broker at {url} did not accept it after {times}: {exc}. "
+            "Check that the server runs and that broker_url is right; calling again is safe."
+        )
+
+    def _tell(self, publications: Sequence[Publication]) -> None:
+        for publication in publications:
+            envelope = publication.envelope
+            decoded = wire.decode(envelope, accept=[envelope.content_type])
+            signals.after_task_publish.send(
+                sender=envelope.headers.get("task"),
+                body=body_of(decoded) if isinstance(decoded, TaskMessage) else None,
+                headers=envelope.headers,
+                exchange=publication.route.exchange,
+                routing_key=publication.route.routing_key,
+            )
+
+    def successor(
+        self, signature: Mapping[str, Any], args_prefix: Sequence[Any], request: Context, **options: Any
+    ) -> Publication:
+        """A callback, an errback or the next step of a chain as a message, in the lineage of `request`.
+
+        Args:
+            signature: what is to run, as a dict.
+            args_prefix: arguments put before its own, unless it is immutable.
+            request: the call that it follows.
+            **options: win over the signature's own (such as ``chain`` with the steps that remain).
+        """
+        name = str(signature["task"])
+        own = tuple(signature.get("args") or ())
+        args = own if signature.get("immutable") else (*args_prefix, *own)
+        inherited: dict[str, Any] = {"root_id": request.root_id or request.id, "parent_id": request.id}
+        if self.view.inherit_priority:
+            inherited["priority"] = (request.delivery_info or {}).get("priority")
+        merged = option_rules.merge(options, signature.get("options"), inherited)
+        return self.prepare(
+            name, args, signature.get("kwargs") or {}, task=self._app.tasks.get(name), **sendable(merged)
+        )
+
+    def again(
+        self,
+        task: Any,
+        request: Context,
+        *,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        due: float | None = None,
+        **options: Any,
+    ) -> Publication:
+        """The next run of a call that is to be retried: the same id, one retry more.
+
+        Args:
+            task: the task.
+            request: the run that asks for it.
+            args, kwargs: instead of the request's own.
+            due: seconds since the epoch before which it must not run; None is now.
+            **options: win over those of the request.
+        """
+        from datetime import UTC, datetime
+
+        changes = {"retries": request.retries + 1, **options}
+        if due is not None:
+            changes["eta"] = datetime.fromtimestamp(due, UTC)
+        return self.prepare(
+            task.name,
+            (request.args or ()) if args is None else args,
+            (request.kwargs or {}) if kwargs is None else kwargs,
+            task=task,
+            **sendable(repeat_options(request, changes)),
+        )
+
+
+def body_of(built: TaskMessage) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """The body of protocol 2 in Python values: positional arguments, keyword arguments, what follows."""
+    embed = {
+        "callbacks": built.callbacks,
+        "errbacks": built.errbacks,
+        "chain": built.chain,
+        "chord": built.chord,
+    }
+    return built.args, built.kwargs, embed
+
+
+def sendable(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options without the names that `Publisher.prepare` takes itself."""
+    return {name: value for name, value in options.items() if name not in {"name", "args", "kwargs", "task", "app"}}

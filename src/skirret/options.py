@@ -1,0 +1,73 @@
+"""The options of one call of a task, and the one rule by which they are merged.
+
+The rule: layers are given strongest first (the call, the task, the route, the settings); the strongest layer that says
+something wins; None says nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+ROUTE: Final = frozenset({"queue", "exchange", "exchange_type", "routing_key"})
+"""Where the message goes."""
+
+DELIVERY: Final = frozenset({"priority", "delivery_mode", "serializer", "compression", "expires", "countdown", "eta"})
+"""How it travels."""
+
+RUN: Final = frozenset({"time_limit", "soft_time_limit", "ignore_result", "shadow", "retries", "headers"})
+"""How it runs."""
+
+LINEAGE: Final = frozenset(
+    {
+        "task_id", "root_id", "parent_id", "group_id", "group_index", "link", "link_error", "chain", "chord",
+        "reply_to", "correlation_id", "replaced_task_nesting", "add_to_parent", "stamped_headers", "origin",
+    }
+)  # fmt: skip
+"""What it belongs to."""
+
+SENDING: Final = frozenset({"retry", "retry_policy", "route_name", "result_cls", "task_type"})
+"""How the publisher goes about it."""
+
+PROPERTIES: Final = frozenset(
+    {
+        "app_id", "cluster_id", "content_encoding", "content_type", "expiration", "mandatory", "immediate",
+        "message_id", "timeout", "confirm_timeout", "timestamp", "type", "user_id", "declare", "producer",
+        "publisher", "connection", "router",
+    }
+)  # fmt: skip
+"""Options that steer kombu's own objects, and AMQP's properties: accepted, and shown to ``before_task_publish``."""
+
+KNOWN: Final = ROUTE | DELIVERY | RUN | LINEAGE | SENDING | PROPERTIES
+
+TASK_ATTRIBUTES: Final = (
+    "queue", "exchange", "exchange_type", "routing_key", "priority", "expires", "serializer", "delivery_mode",
+    "compression", "time_limit", "soft_time_limit", "ignore_result",
+)  # fmt: skip
+"""Options that a task may carry as attributes."""
+
+
+def merge(*layers: Mapping[str, Any] | None) -> dict[str, Any]:
+    """One set of options from several layers, the strongest first; what is None counts as not said."""
+    merged: dict[str, Any] = {}
+    for layer in reversed(layers):
+        if layer:
+            merged.update({name: value for name, value in layer.items() if value is not None})
+    return merged
+
+
+def check(names: Iterable[str], call: str = "apply_async") -> None:
+    """Refuse an option that looks like a misspelt one.
+
+    A name that is near to none is the caller's own, and travels as a message property where the broker has such.
+
+    Raises:
+        TypeError: a name is not an option, but nearly.
+    """
+    for name in names:
+        if name in KNOWN:
+            continue
+        near = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.8)
+        if near:
+            raise TypeError(f"{call}() got an unknown option {name!r}; did you mean {near[0]!r}?")
