@@ -11,6 +11,7 @@ import ast
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -18,8 +19,9 @@ import click
 from skirret.cli import exits
 from skirret.cli.differences import DIFFERENCES
 from skirret.cli.root import root
-from skirret.settings.option import Option
+from skirret.settings.option import SAME, Option
 from skirret.settings.sections import SECTIONS
+from skirret.settings.sources import CELERY_VARIABLES
 
 DOCS = Path(__file__).parents[1] / "docs"
 NOTE = "<!-- Written by tools/pages.py from the code. Change the code, then run it again. -->\n\n"
@@ -50,39 +52,60 @@ def differences() -> str:
     )
 
 
-def code(value: object) -> str:
-    """A value as code; empty text and objects by their kind."""
-    if callable(value):
-        return "a function"
-    return f"`{value!r}`"
+SETTINGS_HEAD = """\
+# Settings
+
+Every setting of Celery 5.7 is known under its name, typed and checked; a few are Skirret's own. Set them
+
+- in code: `app.conf.task_acks_late = False`, `app.conf.update(...)`;
+- in a module, class or dict: `app.config_from_object("project.settings")`, with `namespace="CELERY"` if its names begin
+  so; `app.config_from_envvar("PROJECT_SETTINGS")`;
+- in the environment: `SKIRRET_` and the key in capitals, such as `SKIRRET_TASK_ACKS_LATE=no`; Celery's own variables
+  VARIABLES count too;
+- in `pyproject.toml`, under `[tool.skirret]`.
+
+Where several set the same, the command line wins over code, code over the object, that over the environment, and that
+over `pyproject.toml`. `skirret config show --origin` tells where each value came from, without passwords.
+
+Text is read as the type asks: `yes` and `no`, `90s`, `1.5h` and `2d` for times, `16MiB` for sizes, `a,b` for names,
+JSON for tables, `none` for None. All mistakes are reported at once. A name that resembles a setting without being one is an
+error; any other unknown name is kept as your own. Celery's upper-case names from before version 4 (`CELERY_ACKS_LATE`,
+`BROKER_URL`) are understood, but, as in Celery, one object cannot mix them with new ones.
+"""
 
 
-def meaning(known: Option) -> str:
-    """One setting's sentence, with its unit, choices, bounds and standing."""
-    parts = [known.doc]
-    if known.unit and known.unit not in known.doc:
-        parts.append(f"In {known.unit}.")
+def written(value: object) -> str:
+    """A default as one writes it."""
+    if isinstance(value, timedelta):
+        return f"`timedelta(days={value.days})`"
+    return "`" + repr(value).replace("'", '"') + "`"
+
+
+def facts(known: Option) -> str:
+    """One setting's type, default, choices, bounds and old names, in one sentence."""
+    said = [f"`{known.annotation}`" + (f" ({known.unit})" if known.unit else ""), f"default {written(known.default)}"]
+    if known.celery is not SAME:
+        said.append(f"in Celery {written(known.celery)}")
     if known.choices:
-        parts.append(f"One of {', '.join(f'`{choice}`' for choice in known.choices)}.")
-    if known.unused:
-        parts.append(f"*Accepted and not used: {known.unused}.*")
-    return " ".join(part if part.endswith((".", "*")) else f"{part}." for part in parts)
+        said.append("one of " + ", ".join(map(written, known.choices)))
+    if known.minimum is not None:
+        said.append(f"at least {known.minimum:g}")
+    if known.maximum is not None:
+        said.append(f"at most {known.maximum:g}")
+    if known.old:
+        said.append("formerly " + ", ".join(f"`{name}`" for name in known.old))
+    return "; ".join(said) + "."
 
 
 def settings() -> str:
     """Every setting."""
-    text = NOTE + (
-        "# Settings\n\n"
-        "Each is an attribute of `app.conf`, a key of `[tool.skirret]`, and in the environment `SKIRRET_` and its "
-        "name in upper case. `skirret config show --origin` prints the values in use and where they come from.\n"
-    )
+    text = NOTE + SETTINGS_HEAD.replace("VARIABLES", ", ".join(f"`{name}`" for name in CELERY_VARIABLES))
     for section in SECTIONS:
-        title = (section.__doc__ or section.__name__).strip().splitlines()[0].rstrip(".:")
-        rows: list[list[object]] = [
-            [f"`{known.key}`", f"`{known.annotation}`", code(known.default), meaning(known)]
-            for known in section.options.values()
-        ]
-        text += f"\n## {title}\n\n" + table(["setting", "type", "default", "meaning"], rows)
+        text += f"\n## {section.__name__.removesuffix('Settings')}\n\n{inspect.getdoc(section)}\n"
+        for known in section.options.values():
+            text += f"\n### `{known.key}`\n\n{known.doc}\n\n{facts(known)}\n"
+            if known.unused:
+                text += f"\n**Accepted, but not used:** {known.unused}.\n"
     return text
 
 
@@ -132,8 +155,8 @@ def command_line() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "differences.md": differences,
-    "reference/settings.md": settings,
-    "reference/command-line.md": command_line,
+    "settings.md": settings,
+    "command-line.md": command_line,
 }
 
 
