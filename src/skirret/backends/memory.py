@@ -26,7 +26,7 @@ class MemoryBackend(ResultBackend):
         self._answered = 0  # how many of them some `wait` has answered
 
     @classmethod
-    def from_url(cls, url: Url, options: Mapping[str, Any]) -> MemoryBackend:  # noqa: ARG003  the seam
+    def from_url(cls, url: Url, options: Mapping[str, Any]) -> MemoryBackend:
         """The backend at ``memory://name``; `options` holds none that it knows."""
         return cls(url.host or "")
 

@@ -41,7 +41,7 @@ class MemoryBroker(Broker):
         self._server = server(name)
 
     @classmethod
-    def from_url(cls, url: Url, options: Mapping[str, Any]) -> MemoryBroker:  # noqa: ARG003  the seam
+    def from_url(cls, url: Url, options: Mapping[str, Any]) -> MemoryBroker:
         """The broker at ``memory://name``; `options` holds none that it knows."""
         return cls(url.host or "")
 

@@ -23,7 +23,7 @@ class MemoryCoordination(Coordination):
         self._server = server(name)
 
     @classmethod
-    def from_url(cls, url: Url, options: Mapping[str, Any]) -> MemoryCoordination:  # noqa: ARG003  the seam
+    def from_url(cls, url: Url, options: Mapping[str, Any]) -> MemoryCoordination:
         """The coordination at ``memory://name``; `options` holds none that it knows."""
         return cls(url.host or "")
 

@@ -1,0 +1,73 @@
+"""A worker inside the test's own process: real messages, real supervisor, real slots, no subprocess."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from skirret.app import Skirret
+from skirret.brokers.base import Limits
+from skirret.worker.child.describe import describe
+from skirret.worker.child.link import Link
+from skirret.worker.child.process import serve_link
+from skirret.worker.fetch import Fetcher, Told
+from skirret.worker.loop import Loop
+from skirret.worker.pool import Heard, SoloPool
+from skirret.worker.supervisor import Rules, Supervisor
+
+
+@contextmanager
+def worker(
+    app: Skirret, *, pool: str = "solo", slots: int = 1, hostname: str = "test@localhost", limits: Limits | None = None
+) -> Iterator[Supervisor]:
+    """Serve `app`'s queues while the ``with`` block runs; at its end running tasks finish.
+
+    Args:
+        app: the app; its broker may be ``memory://``.
+        pool: ``solo`` (one slot), ``threads`` or ``asyncio``.
+        slots: how many tasks run at a time.
+        hostname: the node's name.
+        limits: lease and delivery numbers.
+
+    Raises:
+        RuntimeError: it did not stop within 30 s.
+    """
+    app.finalize()
+    manifest = describe(app)
+    loop = Loop()
+    rules = Rules(manifest.tasks, manifest.settings, stores_results=app.backend.enabled, grace=None)
+    supervisor = Supervisor(loop, rules)
+    children = SoloPool(loop, Heard(supervisor.frames, supervisor.pump, supervisor.died), slots=slots)
+    supervisor.pool = children
+    told = Told(supervisor.taken, supervisor.settled, supervisor.fenced, supervisor.closed)
+    queues = [queue.name for queue in manifest.queues]
+    fetcher = Fetcher(
+        app.broker,
+        app.backend,
+        app.coordination,
+        queues,
+        limits or Limits(),
+        int(manifest.settings["message_max_bytes"]),
+        loop.call_from_thread,
+        told,
+    )
+    supervisor.fetcher = fetcher
+    link = Link(children.child.child_sock, children.child.permits_read)
+    threads = [
+        threading.Thread(target=loop.run, name="skirret-supervisor", daemon=True),
+        threading.Thread(target=serve_link, args=(app, hostname, link, pool, slots), name="skirret-slots", daemon=True),
+        fetcher,
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield supervisor
+    finally:
+        loop.call_from_thread(supervisor.stop)
+        for thread in threads:
+            thread.join(30)
+        if any(thread.is_alive() for thread in threads):
+            raise RuntimeError("the worker did not stop within 30 s: is a task still running?")
+        children.close()
+        loop.close()

@@ -1,0 +1,1 @@
+"""What the exams of this folder share."""
