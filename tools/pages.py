@@ -68,8 +68,8 @@ Where several set the same, the command line wins over code, code over the objec
 over `pyproject.toml`. `skirret config show --origin` tells where each value came from, without passwords.
 
 Text is read as the type asks: `yes` and `no`, `90s`, `1.5h` and `2d` for times, `16MiB` for sizes, `a,b` for names,
-JSON for tables, `none` for None. All mistakes are reported at once. A name that resembles a setting without being one is
-an error; any other unknown name is kept as your own. Celery's upper-case names from before version 4
+JSON for tables, `none` for None. All mistakes are reported at once. A name that resembles a setting without being one
+is an error; any other unknown name is kept as your own. Celery's upper-case names from before version 4
 (`CELERY_ACKS_LATE`, `BROKER_URL`) are understood, but, as in Celery, one object cannot mix them with new ones.
 """
 
