@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from skirret.app.lineage import uuid
     from skirret.app.task import Task
     from skirret.brokers.base import Queue
-    from skirret.canvas import Signature, maybe_signature, signature, subtask
+    from skirret.canvas.making import maybe_signature, signature, subtask
+    from skirret.canvas.signature import Signature
     from skirret.results import AsyncResult, EagerResult, GroupResult, ResultSet, allow_join_result
 
 _WHERE = {

@@ -53,12 +53,12 @@ class Signal:
         return [found for ref, _ in list(self._entries.values()) if (found := _resolve(ref)) is not None]
 
     @overload
-    def connect(self, receiver: Receiver, /, **options: Any) -> Receiver: ...
+    def connect(self, receiver: Receiver, **options: Any) -> Receiver: ...
 
     @overload
     def connect(self, **options: Any) -> Callable[[Receiver], Receiver]: ...
 
-    def connect(self, receiver: Any = None, /, **options: Any) -> Any:
+    def connect(self, receiver: Any = None, **options: Any) -> Any:
         """Call `receiver` whenever this signal is sent; also a decorator, plain or with options.
 
         Args:
@@ -80,15 +80,21 @@ class Signal:
         if options.get("weak", True):
             kind = weakref.WeakMethod if hasattr(receiver, "__self__") else weakref.ref
             try:
-                reference = kind(receiver, lambda _, key=key: self._entries.pop(key, None))
+                reference = kind(receiver, self._forgetter(key))
             except TypeError:  # builtins and partials of C types cannot be referred to weakly
                 reference = receiver
         self._entries.setdefault(key, (reference, sender))
         return receiver
 
+    def _forgetter(self, key: tuple[Hashable, Hashable]) -> Callable[[Any], None]:
+        def forget(_: Any) -> None:
+            self._entries.pop(key, None)
+
+        return forget
+
     def disconnect(self, receiver: Any = None, sender: Any = None, dispatch_uid: Hashable = None) -> bool:
         """Forget a receiver that was connected with the same `sender` and `dispatch_uid`; whether there was one."""
-        key = (dispatch_uid or _receiver_key(receiver), _sender_key(sender))
+        key = (_receiver_key(receiver) if dispatch_uid is None else dispatch_uid, _sender_key(sender))
         return self._entries.pop(key, None) is not None
 
     def has_listeners(self, sender: Any = None) -> bool:

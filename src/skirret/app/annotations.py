@@ -34,17 +34,20 @@ def _said_about(task: Any, entry: Any) -> list[Mapping[str, Any]]:
     if isinstance(entry, type):
         entry = entry()
     if isinstance(entry, Mapping):
-        found = [entry.get("*"), entry.get(task.name)]
+        found: list[Any] = [entry.get("*"), entry.get(task.name)]
     elif hasattr(entry, "annotate"):
         found = [entry.annotate_any() if hasattr(entry, "annotate_any") else None, entry.annotate(task)]
     elif callable(entry):
         found = [entry(task)]
     else:
         raise ImproperlyConfigured(f"task_annotations holds {entry!r}, which is neither a mapping nor a callable")
-    said = [attributes for attributes in found if attributes]
-    wrong = [attributes for attributes in said if not isinstance(attributes, Mapping)]
-    if wrong:
-        raise ImproperlyConfigured(f"task_annotations gives {wrong[0]!r} for {task.name}, not a mapping of attributes")
+    said: list[Mapping[str, Any]] = []
+    for attributes in found:
+        if not attributes:
+            continue
+        if not isinstance(attributes, Mapping):
+            raise ImproperlyConfigured(f"task_annotations gives {attributes!r} for {task.name}: not a mapping")
+        said.append(attributes)
     return said
 
 

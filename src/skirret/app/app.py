@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from skirret import context
 from skirret.app.clients import Clients
-from skirret.app.declaring import Declare, DeclareBound, install, make_task
-from skirret.app.modules import Modules
-from skirret.app.naming import gen_task_name
 from skirret.app.publisher import Publisher
 from skirret.app.registry import TaskRegistry
-from skirret.app.task import AsyncTask, Task
+from skirret.app.task import Task
+from skirret.app.task_holder import TaskHolder
 from skirret.backends.base import ResultBackend
 from skirret.brokers.base import Broker
 from skirret.coordination.base import Coordination
-from skirret.errors import ImproperlyConfigured
 from skirret.plugins import import_object
 from skirret.settings import Conf
 from skirret.signals import Signal
@@ -33,9 +29,6 @@ if TYPE_CHECKING:
     from skirret.app.queues import Queues
     from skirret.canvas import Signature
     from skirret.results import AsyncResult, GroupResult, ResultReader, ResultSet
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _living: weakref.WeakSet[Skirret] = weakref.WeakSet()
@@ -55,7 +48,7 @@ def _creator() -> Path:
     return Path.cwd() / "__interactive__" if name.startswith("<") else Path(name).absolute()
 
 
-class Skirret:
+class Skirret(TaskHolder):
     """An app.
 
     Args:
@@ -105,21 +98,11 @@ class Skirret:
         self.main = main
         self.origin = _creator()
         self.conf = Conf()
-        self.registry = TaskRegistry() if tasks is None else tasks
-        self.task_cls: type[Task[..., Any]] | str = task_cls or Task
-        self.autofinalize = autofinalize
+        super().__init__(tasks, task_cls, autofinalize=autofinalize)
         self.strict_typing = strict_typing
-        self.finalized = False
-        self.duplicates: set[str] = set()
         self.clients = Clients(lambda: self.conf, self.origin)
         self.publisher = Publisher(self)
-        self.modules = Modules(self)
-        self.on_configure = Signal("app.on_configure")
-        self.on_after_configure = Signal("app.on_after_configure", ("source",))
-        self.on_after_finalize = Signal("app.on_after_finalize")
         self.on_after_fork = Signal("app.on_after_fork")
-        self._finalizing = threading.RLock()
-        self._task_class: type[Task[..., Any]] | None = None
         self._configure(
             {"broker_url": broker, "result_backend": backend, "include": include}, changes, kwargs,
             config_source=config_source, namespace=namespace, silent=config_source_silent,
@@ -168,133 +151,6 @@ class Skirret:
         """Give defaults that win over the built-in ones."""
         self.conf.add_defaults(defaults)
 
-    # -- tasks ---------------------------------------------------------------------------------------------------
-
-    @overload
-    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]
-    @overload
-    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
-    @overload
-    def task(self, *, bind: Literal[True], **options: Any) -> DeclareBound: ...
-    @overload
-    def task(self, *, bind: Literal[False] = False, **options: Any) -> Declare: ...
-    @overload
-    def task(
-        self, function: Callable[Concatenate[Any, P], R], /, *, bind: Literal[True], **options: Any
-    ) -> Task[P, R]: ...
-    def task(self, function: Any = None, /, **options: Any) -> Any:
-        """Make a task of a function; a decorator, plain or with options.
-
-        Args:
-            function: when used without parentheses.
-            **options: ``name``, ``base``, ``bind``, any attribute of `Task` (``max_retries``, ``autoretry_for``,
-                ``time_limit``, ``serializer``, ...), ``pydantic`` with ``pydantic_strict``, ``pydantic_context`` and
-                ``pydantic_dump_kwargs``, ``shared`` (other apps have it too; default False), ``filter`` (a decorator
-                put around the task), ``lazy`` (accepted; a task is always ready at once).
-        """
-
-        def declare(function: Callable[..., Any]) -> Any:
-            made: Any = make_task(self, function, **options)
-            if options.get("shared"):
-                context.add_shared_task(lambda app: make_task(app, function, **options))
-            around = options.get("filter")
-            return around(made) if around else made
-
-        return declare if function is None else declare(function)
-
-    def register_task(self, task: Any, **options: Any) -> Any:
-        """Register a class task: an instance of a `Task` subclass, or the class; the instance.
-
-        Args:
-            task: what to register; without a ``name`` it gets one from its class and module.
-            **options: attributes to set on it.
-        """
-        instance = task() if isinstance(task, type) else task
-        if not instance.name:
-            instance.name = self.gen_task_name(type(instance).__name__, type(instance).__module__)
-        for name, value in options.items():
-            setattr(instance, name, value)
-        install(self, instance)
-        return instance
-
-    def gen_task_name(self, name: str, module: str | None) -> str:
-        """What a function of that name in that module is called as a task."""
-        return gen_task_name(self, name, module)
-
-    @property
-    def tasks(self) -> TaskRegistry:
-        """All tasks by name; looking finalises the app."""
-        if not self.finalized:
-            self.finalize(auto=True)
-        return self.registry
-
-    def task_class(self) -> type[Task[..., Any]]:
-        """The class that this app's tasks are made of."""
-        given = self.task_cls
-        cls = import_object(given) if isinstance(given, str) else given
-        if not (isinstance(cls, type) and issubclass(cls, Task)):
-            raise ImproperlyConfigured(f"task_cls must be a subclass of Task, not {cls!r}")
-        return cls
-
-    @property
-    def Task(self) -> type[Task[..., Any]]:  # noqa: N802  Celery's public name
-        """Base class for class tasks of this app."""
-        if self._task_class is None:
-            self._task_class = type("Task", (self.task_class(),), {"_app": self, "__module__": __name__})
-        return self._task_class
-
-    def finalize(self, auto: bool = False) -> None:
-        """Take in shared tasks and annotations; done once, by itself on first use.
-
-        Raises:
-            RuntimeError: by itself, although ``autofinalize`` is off.
-        """
-        with self._finalizing:
-            if self.finalized:
-                return
-            if auto and not self.autofinalize:
-                raise RuntimeError("this app has autofinalize=False, so call app.finalize() before its first use")
-            self.on_configure.send(sender=self)
-            len(self.conf)
-            self.on_after_configure.send(sender=self, source=self.conf)
-            self.finalized = True
-            for register in context.shared_tasks():
-                register(self)
-            for task in list(self.registry.values()):
-                self.annotate(task)
-            self.on_after_finalize.send(sender=self)
-
-    def annotate(self, task: Task[..., Any]) -> None:
-        """Apply ``task_annotations`` to a task."""
-        annotations = self.conf.get("task_annotations")
-        if annotations:
-            from skirret.app.annotations import annotate
-
-            annotate(task, annotations)
-
-    def autodiscover_tasks(
-        self,
-        packages: Iterable[str] | Callable[[], Iterable[str]] | None = None,
-        related_name: str | None = "tasks",
-        force: bool = False,
-    ) -> None:
-        """Have workers import ``<package>.<related_name>`` of each package, where there is such a module.
-
-        Args:
-            packages: names, or a function that returns them when the time comes.
-            related_name: the module; None imports the package itself.
-            force: import now.
-        """
-        self.modules.discover(packages, related_name, force=force)
-
-    def import_modules(self) -> None:
-        """Import everything that defines tasks: ``imports``, ``include`` and discovered modules.
-
-        Raises:
-            ImproperlyConfigured: one of them cannot be imported; the message says why.
-        """
-        self.modules.load()
-
     # -- calling -------------------------------------------------------------------------------------------------
 
     def send_task(
@@ -305,7 +161,7 @@ class Skirret:
 
         return cast("AsyncResult[Any]", call_by_name(self, name, args, kwargs, options))
 
-    def send_many(self, calls: Iterable[Signature]) -> list[AsyncResult[Any]]:
+    def send_many(self, calls: Iterable[Signature[Any]]) -> list[AsyncResult[Any]]:
         """Send many calls with as few round trips as possible.
 
         Raises:
@@ -315,7 +171,7 @@ class Skirret:
 
         return call_many(self, calls)
 
-    def signature(self, *args: Any, **kwargs: Any) -> Signature:
+    def signature(self, *args: Any, **kwargs: Any) -> Signature[Any]:
         """A call as a value: ``signature("name", args=(...), ...)``."""
         from skirret.canvas import signature
 

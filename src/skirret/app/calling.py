@@ -94,9 +94,9 @@ def handle(app: Any, publication: Publication, name: str, options: Mapping[str, 
     return result
 
 
-def call_by_name(app: Any, name: str, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
+def call_by_name(app: Any, name: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     """See ``Skirret.send_task``."""
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str):
         raise TypeError(f"send_task() needs the name of a task, not {name!r}")
     publisher = app.publisher
     if publisher.view.always_eager:

@@ -66,9 +66,11 @@ class Proxy:
     def __hash__(self) -> int:
         return hash(self._get_current_object())
 
-    @property
-    def __class__(self) -> Any:
-        return type(self._get_current_object())
+    if not TYPE_CHECKING:
+
+        @property
+        def __class__(self) -> Any:  # isinstance() asks the object that is stood for
+            return type(self._get_current_object())
 
     def __repr__(self) -> str:
         return repr(self._get_current_object())

@@ -28,7 +28,7 @@ class Declare(Protocol):
     """What ``@app.task(...)`` returns: makes a task of a function."""
 
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
 
     @overload
     def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
@@ -38,7 +38,7 @@ class DeclareBound(Protocol):
     """What ``@app.task(bind=True, ...)`` returns: the function's first parameter is the task itself."""
 
     @overload
-    def __call__(self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]
+    def __call__(self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
 
     @overload
     def __call__(self, function: Callable[Concatenate[Any, P], R], /) -> Task[P, R]: ...
@@ -72,10 +72,10 @@ def make_task(
         raise TypeError(f"a task is made of a function, not of {function!r}")
     label = getattr(function, "__name__", type(function).__name__)
     task_name = name or app.gen_task_name(label, getattr(function, "__module__", None))
-    known = app.registry.get(task_name)
+    known: Task[..., Any] | None = app.registry.get(task_name)
     if known is not None:
         _warn_if_other(app, task_name, known, function)
-        return known  # type: ignore[no-any-return]  # registries hold tasks
+        return known
     run, models = function, None
     if options.get("pydantic"):
         from skirret.app.pydantic_models import PydanticModels
@@ -172,14 +172,14 @@ def _outside() -> int:
 
 
 @overload
-def shared_task(function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...  # type: ignore[overload-overlap]
+def shared_task(function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
 @overload
 def shared_task(function: Callable[P, R], /) -> Task[P, R]: ...
 @overload
 def shared_task(*, bind: Literal[True], **options: Any) -> DeclareBound: ...
 @overload
 def shared_task(*, bind: Literal[False] = False, **options: Any) -> Declare: ...
-def shared_task(function: Any = None, /, **options: Any) -> Any:
+def shared_task(function: Any = None, **options: Any) -> Any:
     """Make a task of a function without naming an app: every app has it, and the current one is used at each call.
 
     Args:

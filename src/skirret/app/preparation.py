@@ -9,7 +9,7 @@ from typing import Any
 from skirret import options as option_rules
 from skirret.app.lineage import origin, thread_oid, uuid, worker_call
 from skirret.app.moments import eta_of, expires_of
-from skirret.app.settings_view import SettingsView
+from skirret.app.settings_view import SettingsView, mode_number
 from skirret.message import Route, TaskMessage
 from skirret.request import Context
 from skirret.saferepr import argsrepr, kwargsrepr
@@ -54,14 +54,13 @@ def plan(view: SettingsView, name: str, args: Any, kwargs: Any, call: Mapping[st
         isinstance(priority, bool) or not isinstance(priority, int) or not 0 <= priority <= HIGHEST_PRIORITY
     ):
         raise ValueError(f"priority must be a number from 0 (lowest) to 9 (highest), not {priority!r}")
-    mode = merged.get("delivery_mode") or view.delivery_mode
     return Plan(
         options=merged,
         route=view.router.destination(merged),
         serializer=merged.get("serializer") or view.serializer,
         compression=merged.get("compression") or view.compression,
         priority=priority,
-        delivery_mode={"transient": 1, "persistent": 2}.get(mode, mode),
+        delivery_mode=mode_number(merged.get("delivery_mode") or view.delivery_mode),
     )
 
 

@@ -116,6 +116,8 @@ def with_autoretry(task: Task[..., Any]) -> None:
 
 
 def _wrapped(task: Task[..., Any], plain: Callable[..., Any], policy: Autoretry) -> Callable[..., Any]:
+    passing: tuple[type[BaseException], ...] = (TaskPredicate, *policy.never)
+
     def settle(exc: BaseException) -> NoReturn:
         raise task.retry(exc=exc, **policy.arguments(task.request.retries))
 
@@ -125,7 +127,7 @@ def _wrapped(task: Task[..., Any], plain: Callable[..., Any], policy: Autoretry)
         async def arun(*args: Any, **kwargs: Any) -> Any:
             try:
                 return await plain(*args, **kwargs)
-            except (TaskPredicate, *policy.never):
+            except passing:
                 raise
             except policy.on as exc:
                 settle(exc)
@@ -136,7 +138,7 @@ def _wrapped(task: Task[..., Any], plain: Callable[..., Any], policy: Autoretry)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             return plain(*args, **kwargs)
-        except (TaskPredicate, *policy.never):
+        except passing:
             raise
         except policy.on as exc:
             settle(exc)

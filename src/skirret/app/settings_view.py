@@ -31,6 +31,11 @@ class RetryPolicy:
         return min(self.interval_max, self.interval_start + attempt * self.interval_step)
 
 
+def mode_number(mode: Any) -> int:
+    """AMQP's delivery mode: 1 or "transient", 2 or "persistent" (also where nothing is said)."""
+    return 1 if mode in (1, "transient") else 2
+
+
 NO_RETRY = RetryPolicy(max_retries=0)
 
 
@@ -68,7 +73,6 @@ class SettingsView:
             default_exchange_type=conf.get("task_default_exchange_type") or "direct",
             default_routing_key=conf.get("task_default_routing_key"),
         )
-        mode = conf.get("task_default_delivery_mode")
         return cls(
             revision=revision,
             router=router,
@@ -78,7 +82,7 @@ class SettingsView:
             priority=conf.get("task_default_priority"),
             ignore_result=bool(conf.get("task_ignore_result")),
             inherit_priority=bool(conf.get("task_inherit_parent_priority")),
-            delivery_mode={"transient": 1, "persistent": 2}.get(mode, mode) or 2,
+            delivery_mode=mode_number(conf.get("task_default_delivery_mode")),
             retry=RetryPolicy.of(conf.get("task_publish_retry_policy")) if conf.get("task_publish_retry") else NO_RETRY,
             deadline=conf.get("broker_publish_timeout"),
             accept=conf.get("accept_content"),

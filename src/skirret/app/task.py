@@ -250,7 +250,7 @@ class Task(Generic[P, R]):
 
     # -- signatures ----------------------------------------------------------------------------------------------
 
-    def signature(self, args: Sequence[Any] | None = None, *starargs: Any, **starkwargs: Any) -> Signature:
+    def signature(self, args: Sequence[Any] | None = None, *starargs: Any, **starkwargs: Any) -> Signature[R]:
         """A call of this task as a value: arguments and options to be completed, passed on, sent later."""
         from skirret.canvas import signature
 
@@ -259,11 +259,11 @@ class Task(Generic[P, R]):
 
     subtask = signature
 
-    def s(self, *args: Any, **kwargs: Any) -> Signature:
+    def s(self, *args: Any, **kwargs: Any) -> Signature[R]:
         """A signature with these arguments."""
         return self.signature(args, kwargs)
 
-    def si(self, *args: Any, **kwargs: Any) -> Signature:
+    def si(self, *args: Any, **kwargs: Any) -> Signature[R]:
         """A signature that takes no further arguments from what it follows."""
         return self.signature(args, kwargs, immutable=True)
 
@@ -273,7 +273,7 @@ class Task(Generic[P, R]):
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         **changes: Any,
-    ) -> Signature:
+    ) -> Signature[R]:
         """The signature that would repeat a request's call (default: the running one's)."""
         from skirret.app.preparation import repeat_options
 
