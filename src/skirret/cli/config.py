@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any
 
 import click
 
@@ -27,7 +26,7 @@ def command() -> None:
 def show_config(session: Session, keys: tuple[str, ...], everything: bool, origin: bool, as_json: bool) -> None:
     """Show settings: those that were set, or KEYS, or all. Secrets are masked."""
     conf = session.app().conf
-    table: dict[str, Any] = conf.table(with_defaults=everything or bool(keys), censored=True)
+    table = conf.table(with_defaults=everything or bool(keys), censored=True)
     if keys:
         for key in keys:
             if key not in table:
@@ -35,6 +34,8 @@ def show_config(session: Session, keys: tuple[str, ...], everything: bool, origi
                 hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise click.UsageError(f"There is no setting {key!r}.{hint}")
         table = {key: table[key] for key in keys}
+    for row in conf.unused():
+        session.note(f"Warning: {row.key} ({row.origin}) has no effect: {row.unused}")
     if as_json:
         show_json({k: {"value": v, "origin": str(conf.origin(k))} if origin else v for k, v in table.items()})
     elif origin:

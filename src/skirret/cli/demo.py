@@ -13,9 +13,14 @@ from typing import Any
 import click
 
 from skirret.cli import exits
+from skirret.cli.demo_view import show_report, watching
 from skirret.cli.output import show_json
 from skirret.cli.parameters import Choice, json_option, option
 from skirret.cli.session import Session, pass_session
+from skirret.demo.files import Selection, select
+from skirret.demo.processes import WorkerFailed
+from skirret.demo.run import Demo, Plan, Stalled
+from skirret.demo.verdict import Report
 
 
 @click.command(short_help="Measure a directory's files with a real worker, and prove that none was lost.")
@@ -57,33 +62,37 @@ def command(session: Session, /, directory: Path | None, keep: Path | None, as_j
     attempt and are retried. Then comes a report, and the proof that each file was measured: the tasks' own ledger, the
     stored results and measurements of the demo's own must agree. The exit code is 0 only if they do.
     """
-    from skirret.demo.files import select
-
     selection = select(directory, flags["limit"])
     if not selection.paths:
         raise click.UsageError(f"there are no readable files below {selection.directory}")
+    if (flags["broker"] or session.broker or "").startswith("memory"):
+        raise click.UsageError(
+            "memory:// lives within one process, and the demo's worker is another; use another broker"
+        )
     project = (keep or Path(tempfile.mkdtemp(prefix="skirret-demo-"))).resolve()
     try:
-        with _termination_is_an_interrupt():
-            report = _run(session, selection, project, as_json=as_json, flags=flags)
+        report = _run(session, selection, project, silent=as_json or session.quiet, flags=flags)
     except KeyboardInterrupt:
-        click.echo("\nInterrupted: the worker was stopped and its files were removed.", err=True)
+        click.echo("\nInterrupted: the worker was stopped.", err=True)
         if keep is None:
             shutil.rmtree(project, ignore_errors=True)
         return exits.INTERRUPTED
+    except WorkerFailed as exc:
+        click.echo(f"Error (worker): {exc}\nWhat to do: correct what its log says, then repeat the command.", err=True)
+        return exc.code if exc.code in {exits.UNAVAILABLE, exits.CONFIG} else exits.BUG
+    except Stalled as exc:
+        click.echo(
+            f"Error (no reply): {exc}\nWhat to do: see that the broker works, then repeat the command.", err=True
+        )
+        return exits.NO_REPLY
     if as_json:
         show_json(report.as_dict())
     else:
-        from skirret.cli.demo_view import show_report
-
         show_report(session, report, chaos=flags["chaos"])
     return exits.OK if report.proof.holds else exits.FAILED
 
 
-def _run(session: Session, selection: Any, project: Path, *, as_json: bool, flags: dict[str, Any]) -> Any:
-    from skirret.cli.demo_view import watching
-    from skirret.demo.run import Demo, Plan
-
+def _run(session: Session, selection: Selection, project: Path, *, silent: bool, flags: dict[str, Any]) -> Report:
     plan = Plan(
         selection=selection,
         project=project,
@@ -94,19 +103,24 @@ def _run(session: Session, selection: Any, project: Path, *, as_json: bool, flag
         pool=flags["pool"],
     )
     session.note(f"Measuring {len(selection.paths)} files of {selection.directory} in {project}")
-    with watching(session, len(selection.paths), silent=as_json or session.quiet) as watch:
-        return Demo(plan, watch).run()
+    with watching(session, len(selection.paths), silent=silent) as watch:
+        demo = Demo(plan, watch)
+        with _interruptible(demo):
+            return demo.run()
 
 
 @contextmanager
-def _termination_is_an_interrupt() -> Iterator[None]:
-    """TERM cleans up as Ctrl-C does."""
+def _interruptible(demo: Demo) -> Iterator[None]:
+    """INT and TERM end the demo where nothing can be left behind; a second one ends it at once."""
 
     def interrupt(_number: int, _frame: Any) -> None:
-        raise KeyboardInterrupt
+        if demo.interrupted:
+            raise KeyboardInterrupt
+        demo.interrupted = True
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

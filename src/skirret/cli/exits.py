@@ -72,12 +72,13 @@ def describe(exc: BaseException) -> tuple[int, str]:
     message = exc.args[0] if isinstance(exc, KeyError) and exc.args else exc
     lines = [f"Error ({kind}): {message}"]
     cause = _innermost(exc)
-    if cause is not None and str(cause) not in str(message):
-        lines.append(f"Cause: {type(cause).__name__}: {cause}")
     if cause is not None:
+        if str(cause) not in str(message):
+            lines.append(f"Cause: {type(cause).__name__}: {cause}")
         where = _user_frame(cause)
         if where:
             lines.append(f"Where: {where}")
+            advice = "Correct what is wrong there, then repeat the command."
     lines.append(f"What to do: {advice}")
     return code, "\n".join(lines)
 

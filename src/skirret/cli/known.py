@@ -10,9 +10,7 @@ if TYPE_CHECKING:
 
 def declared_queues(app: Skirret) -> list[str]:
     """Queues that the app's settings name, the default one first: ``task_queues``, else the default one alone."""
-    from skirret.app.queues import Queues
-
-    return list(Queues(app.conf.task_queues, default=app.conf.task_default_queue))
+    return list(app.queues)
 
 
 def queue_names(app: Skirret) -> list[str]:

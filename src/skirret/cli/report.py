@@ -50,7 +50,7 @@ def command(session: Session, differences: bool, as_json: bool) -> None:
 
 def collect(session: Session, app: Skirret) -> dict[str, dict[str, Any]]:
     """The report's sections: versions, platform, app, broker, results, settings."""
-    settings: dict[str, Any] = app.conf.table(with_defaults=False, censored=True)
+    settings = app.conf.table(with_defaults=False, censored=True)
     return {
         "versions": _versions(),
         "platform": {
@@ -67,6 +67,7 @@ def collect(session: Session, app: Skirret) -> dict[str, dict[str, Any]]:
         "broker": _server(app, "broker"),
         "results": _server(app, "backend"),
         "settings": dict(sorted(settings.items())),
+        "settings_without_effect": {row.key: row.unused for row in app.conf.unused()},
     }
 
 

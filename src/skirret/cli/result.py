@@ -8,7 +8,7 @@ from skirret.cli import exits
 from skirret.cli.call import wait_for
 from skirret.cli.output import show_json
 from skirret.cli.parameters import json_option, option
-from skirret.cli.results import exit_code, show_result, summary
+from skirret.cli.results import exit_code, show_result, show_traceback, summary
 from skirret.cli.session import Session, pass_session
 
 
@@ -28,7 +28,7 @@ def command(session: Session, task_id: str, traceback: bool, timeout: float | No
     if timeout is not None:
         code = wait_for(session, result, timeout, as_json=as_json)
         if code == exits.FAILED and traceback and not as_json and result.traceback:
-            click.echo(str(result.traceback).rstrip())
+            show_traceback(str(result.traceback))
         return code
     view = summary(result)
     if as_json:

@@ -8,7 +8,7 @@ import click
 
 from skirret import states
 from skirret.cli import exits
-from skirret.cli.output import show_pairs
+from skirret.cli.output import printable, show_pairs
 from skirret.cli.session import Session
 
 
@@ -47,9 +47,19 @@ def exit_code(view: dict[str, Any]) -> int:
 def show_result(session: Session, view: dict[str, Any], *, traceback: bool) -> None:
     """Print a summary for a person: the bare value of a success, else what is known."""
     if view["state"] == states.SUCCESS and not traceback:
-        click.echo(repr(view["result"]) if not isinstance(view["result"], str) else view["result"])
+        value = view["result"]
+        if not isinstance(value, str):
+            value = repr(value)
+        # A pipe gets the text as it is; a terminal must not be driven by it.
+        click.echo(printable(value) if session.rich() else value)
         return
     known = {key: value for key, value in view.items() if value is not None and key != "traceback"}
     show_pairs(session, known)
     if traceback and view["traceback"]:
-        click.echo(view["traceback"].rstrip())
+        show_traceback(view["traceback"])
+
+
+def show_traceback(text: str) -> None:
+    """Print a traceback that came from elsewhere, line by line, without its control characters."""
+    for line in text.rstrip().splitlines():
+        click.echo(printable(line))

@@ -55,10 +55,8 @@ class Session:
             app = Skirret("skirret", loader=self.loader) if self.loader else Skirret("skirret")
         if self.config:
             app.config_from_object(self.config)
-        if self.broker:
-            app.conf.broker_url = self.broker
-        if self.result_backend:
-            app.conf.result_backend = self.result_backend
+        given = {"broker_url": (self.broker, "--broker"), "result_backend": (self.result_backend, "--result-backend")}
+        app.conf.set_from_command_line({key: pair for key, pair in given.items() if pair[0]})
         return app
 
     def note(self, text: str) -> None:

@@ -18,7 +18,11 @@ _POLL: Final = 0.02
 
 
 class WorkerFailed(SkirretError):
-    """The demo's worker ended by itself."""
+    """The demo's worker ended by itself, with exit code `code`."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def members(leader: int) -> dict[int, int]:
@@ -60,6 +64,15 @@ def _ps_table() -> dict[int, tuple[int, int, bool]]:
     return {int(pid): (int(parent), int(group), stat.startswith("Z")) for pid, parent, group, stat in rows}
 
 
+def _import_path() -> dict[str, str]:
+    """What lets a worker in another directory import this Skirret, if it runs from a source tree."""
+    package = Path(__file__).parents[2]
+    if package.name in {"site-packages", "dist-packages"}:
+        return {}
+    given = [str(Path(part).resolve()) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    return {"PYTHONPATH": os.pathsep.join([str(package), *given])}
+
+
 class Worker:
     """One ``skirret worker`` at a time, as a subprocess of the real command line.
 
@@ -74,7 +87,7 @@ class Worker:
         self._arguments = list(arguments)
         self._directory = directory
         self._log = log
-        self._environment = {**os.environ, **environment}
+        self._environment = {**os.environ, **_import_path(), **environment}
         self._process: subprocess.Popen[bytes] | None = None
         self.leaders: list[int] = []
 
@@ -97,11 +110,19 @@ class Worker:
             )
         self.leaders.append(self._process.pid)
 
-    def check(self) -> None:
-        """Raise `WorkerFailed`, with the end of its log, if it ended by itself."""
+    def check(self) -> bool:
+        """Start it again if somebody killed or stopped it; whether that was so.
+
+        Raises:
+            WorkerFailed: it gave up by itself; the message holds the end of its log.
+        """
         code = None if self._process is None else self._process.poll()
-        if code is not None:
-            raise WorkerFailed(f"the worker ended with exit code {code}; the end of {self._log}:\n{self.tail()}")
+        if code is None:
+            return False
+        if code > 0:
+            raise WorkerFailed(f"the worker ended with exit code {code}; the end of {self._log}:\n{self.tail()}", code)
+        self.start()
+        return True
 
     def tail(self, lines: int = 15) -> str:
         """The last lines of its log."""

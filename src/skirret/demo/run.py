@@ -73,7 +73,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Demo:
-    """One run of the demo."""
+    """One run of the demo. Setting `interrupted` (from a signal's handler) ends it at the next safe moment."""
 
     plan: Plan
     watch: Watcher
@@ -85,6 +85,7 @@ class Demo:
     app: Any = field(init=False)
     worker: Worker = field(init=False)
     chaos: Chaos | None = field(init=False)
+    interrupted: bool = field(init=False, default=False)
     _outstanding: dict[str, str] = field(init=False, default_factory=dict)
     _found: dict[str, dict[str, Any]] = field(init=False, default_factory=dict)
     _failed: dict[str, str] = field(init=False, default_factory=dict)
@@ -120,6 +121,7 @@ class Demo:
         """Do it all; no process is left behind, whatever happens.
 
         Raises:
+            KeyboardInterrupt: `interrupted` was set.
             WorkerFailed: the worker ended by itself.
             Stalled: nothing was finished for `PATIENCE` seconds.
         """
@@ -156,12 +158,15 @@ class Demo:
                 if self._collect(0.0):
                     moved = time.monotonic()
                 self._show(began)
-                self._disturb()
+                if self._disturb() or self.interrupted:
+                    break
             if self._collect(TICK):
                 moved = time.monotonic()
             self._show(began)
             if not self._disturb():
                 self.worker.check()
+            if self.interrupted:
+                raise KeyboardInterrupt
             if time.monotonic() - moved > PATIENCE:
                 raise Stalled(
                     f"nothing was finished for {PATIENCE:g} s; {progress.total - progress.done} of {progress.total} "

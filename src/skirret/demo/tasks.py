@@ -12,7 +12,19 @@ from skirret.demo.measure import measure
 # Of 256 files about so many fail on purpose at the first attempt.
 FLAKY_IN_256: Final = 13
 
-app = Skirret("skirret-demo")
+# What the demo relies on is said here, so that settings of the machine do not change it.
+app = Skirret(
+    "skirret-demo",
+    task_always_eager=False,
+    task_ignore_result=False,
+    task_routes=None,
+    task_queues=None,
+    task_serializer="json",
+    result_serializer="json",
+    accept_content=["json"],
+    result_accept_content=None,
+    task_annotations=None,
+)
 
 
 class FirstAttempt(Exception):

@@ -238,7 +238,7 @@ def test_every_flag_reaches_the_worker(cli, tmp_path, asked):
 
 
 def test_the_environment_speaks_where_the_command_line_is_silent(cli, asked):
-    done = skirret(
+    done = cli(
         "worker",
         "-c",
         "2",
