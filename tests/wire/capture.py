@@ -9,7 +9,7 @@ and filesystem transports write; results come from a key-value backend in memory
 from __future__ import annotations
 
 import base64
-import datetime
+import datetime as dt
 import decimal
 import json
 import pathlib
@@ -27,12 +27,12 @@ from kombu.transport.memory import Channel
 from kombu.utils import json as kombu_json
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
-MOMENT = datetime.datetime(2031, 5, 6, 7, 8, 9, 101112, tzinfo=datetime.UTC)
+MOMENT = dt.datetime(2031, 5, 6, 7, 8, 9, 101112, tzinfo=dt.UTC)
 ODD = {
     "uuid": uuid.UUID("00112233-4455-6677-8899-aabbccddeeff"),
     "moment": MOMENT,
-    "day": datetime.date(2030, 2, 28),
-    "time": datetime.time(23, 59, 58, 1),
+    "day": dt.date(2030, 2, 28),
+    "time": dt.time(23, 59, 58, 1),
     "money": decimal.Decimal("12.340"),
     "text_bytes": b"plain",
     "bytes": b"\xff\x00\xfe",
@@ -86,7 +86,7 @@ augment = Channel._inplace_augment_message
 
 def messages() -> list[dict]:
     Channel._inplace_augment_message = catch
-    app, add, total = make_app()
+    _, add, total = make_app()
     s = add.s
     cases = {
         "plain": lambda: add.apply_async((2, 3)),
@@ -95,7 +95,7 @@ def messages() -> list[dict]:
         "countdown": lambda: add.apply_async((2, 3), countdown=10),
         "eta aware": lambda: add.apply_async((2, 3), eta=MOMENT),
         "eta offset": lambda: add.apply_async(
-            (2, 3), eta=MOMENT.astimezone(datetime.timezone(datetime.timedelta(hours=5, minutes=30)))
+            (2, 3), eta=MOMENT.astimezone(dt.timezone(dt.timedelta(hours=5, minutes=30)))
         ),
         "eta naive": lambda: add.apply_async((2, 3), eta=MOMENT.replace(tzinfo=None)),
         "expires number": lambda: add.apply_async((2, 3), expires=120),
@@ -112,10 +112,10 @@ def messages() -> list[dict]:
         "exchange": lambda: add.apply_async((2, 3), exchange="ex", routing_key="a.b"),
         "retry": lambda: add.apply_async((2, 3), retries=3, root_id="r", parent_id="p", group_id="g", group_index=4),
         "callbacks": lambda: add.apply_async((2, 3), link=[s(1), s(2).set(queue="slow")], link_error=s(3)),
-        "chain": lambda: chain(s(1, 2), s(3), s(4))(),
-        "group": lambda: group(s(1, 2), s(3, 4))(),
+        "chain": lambda: chain(s(1, 2), s(3), s(4)).apply_async(),
+        "group": lambda: group(s(1, 2), s(3, 4)).apply_async(),
         "chord": lambda: chord([s(1, 2), s(3, 4)])(total.s()),
-        "chord in a chain": lambda: chain(s(1, 2), group(s(3), s(4)), total.s(), s(5))(),
+        "chord in a chain": lambda: chain(s(1, 2), group(s(3), s(4)), total.s(), s(5)).apply_async(),
         "stamped": lambda: stamped(s(1, 2)),
         "many arguments": lambda: add.apply_async((list(range(300)), "x" * 3000)),
     }
@@ -133,7 +133,7 @@ def messages() -> list[dict]:
         "v1 countdown": lambda: add.apply_async((2, 3), countdown=5, expires=100),
         "v1 eta naive": lambda: add.apply_async((2, 3), eta=MOMENT.replace(tzinfo=None)),
         "v1 callbacks": lambda: add.apply_async((2, 3), link=add.s(1), link_error=add.s(2)),
-        "v1 group": lambda: group(add.s(1, 2), add.s(3, 4))(),
+        "v1 group": lambda: group(add.s(1, 2), add.s(3, 4)).apply_async(),
         "v1 chord": lambda: chord([add.s(1, 2), add.s(3, 4)])(total.s()),
         "v1 limits": lambda: add.apply_async((2, 3), time_limit=30, soft_time_limit=12, retries=2),
         "v1 compression": lambda: add.apply_async((2, 3), compression="gzip"),

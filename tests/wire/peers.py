@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import functools
 import json
-import math
 import pathlib
 
 from celery import Celery
@@ -73,5 +72,5 @@ def same(one: object, other: object) -> bool:
     if isinstance(one, BaseException) and isinstance(other, BaseException):
         return same(one.args, other.args)
     if isinstance(one, float) and isinstance(other, float):
-        return (math.isnan(one) and math.isnan(other)) or (one == other and math.copysign(1, one * 0 + one) != 0)
+        return repr(one) == repr(other)
     return type(one) is type(other) and one == other

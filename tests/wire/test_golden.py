@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 
-from tests.wire import peers
 import pytest
 
 from skirret.message import Malformed, TaskMessage
 from skirret.serializers import STRICT
 from skirret.wire import envelope, results, task
+from tests.wire import peers
 
 MESSAGES = peers.golden_messages()
 RESULTS = peers.golden_results()
@@ -67,8 +67,8 @@ def test_a_message_of_celery_has_the_fields_that_celery_reads(case):
     for told, found in ((fields["eta"], message.eta), (fields["expires"], message.expires)):
         assert (found is None) == (told is None)
         if told is not None:
-            wanted = datetime.datetime.fromisoformat(told)
-            assert found == (wanted if wanted.tzinfo else wanted.replace(tzinfo=datetime.UTC))
+            wanted = dt.datetime.fromisoformat(told)
+            assert found == (wanted if wanted.tzinfo else wanted.replace(tzinfo=dt.UTC))
 
 
 @pytest.mark.parametrize("case", MESSAGES, ids=ids)
@@ -99,7 +99,7 @@ def test_the_head_says_what_the_whole_message_says(case):
 def test_the_callers_own_headers_are_apart_from_the_protocols():
     raw = next(case["raw"] for case in MESSAGES if case["name"] == "headers")
     _, message = read(raw.encode())
-    moment = datetime.datetime(2031, 5, 6, 7, 8, 9, 101112, tzinfo=datetime.UTC)
+    moment = dt.datetime(2031, 5, 6, 7, 8, 9, 101112, tzinfo=dt.UTC)
     assert message.headers == {"x-my": "h", "n": 1, "at": moment}
 
 
