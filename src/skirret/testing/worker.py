@@ -14,7 +14,8 @@ from skirret.worker.child.process import serve_link
 from skirret.worker.fetch import Fetcher, Told
 from skirret.worker.loop import Loop
 from skirret.worker.pool import Heard, SoloPool
-from skirret.worker.supervisor import Rules, Supervisor
+from skirret.worker.rules import Rules
+from skirret.worker.supervisor import Supervisor
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def worker(
     app.finalize()
     manifest = describe(app)
     loop = Loop()
-    rules = Rules(manifest.tasks, manifest.settings, stores_results=app.backend.enabled, grace=None)
+    rules = Rules.of(manifest, stores_results=app.backend.enabled)
     supervisor = Supervisor(loop, rules)
     children = SoloPool(loop, Heard(supervisor.frames, supervisor.pump, supervisor.died), slots=slots)
     supervisor.pool = children
@@ -47,8 +48,8 @@ def worker(
         app.backend,
         app.coordination,
         queues,
-        limits or Limits(),
-        int(manifest.settings["message_max_bytes"]),
+        limits or rules.limits,
+        rules.max_bytes,
         loop.call_from_thread,
         told,
     )

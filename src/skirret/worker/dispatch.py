@@ -126,7 +126,8 @@ class Dispatcher:
                 jobs = child.recall()
                 self.put_back(jobs)
                 child.quiet = True
-                child.stalled = bool(jobs) or child.slots == 1
+                # With nothing left to report, no report would ever lift it.
+                child.stalled = bool(child.outstanding) and (bool(jobs) or child.slots == 1)
                 if child.slots == 1 and len(child.outstanding) > 1:
                     child.nudge()
 

@@ -198,16 +198,17 @@ class Pool:
 
 
 class SoloPool:
-    """The one child of ``solo``: the main thread of this very process.
+    """The one child of ``solo``: a thread of this very process, mostly the main one.
 
     Args:
         loop: the supervisor's loop, which runs in another thread.
         heard: whom to tell.
+        slots: how many tasks run at a time.
     """
 
-    def __init__(self, loop: Loop, heard: Heard) -> None:
+    def __init__(self, loop: Loop, heard: Heard, slots: int = 1) -> None:
         self._heard = heard
-        self.child = ChildLine(loop, 1, 1, self._frames)
+        self.child = ChildLine(loop, 1, slots, self._frames)
         self.child.pid = os.getpid()
         self.children = [self.child]
 

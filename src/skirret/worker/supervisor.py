@@ -6,7 +6,7 @@ One loop owns all of its state. Decisions are made by admission, dispatch and se
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -22,7 +22,7 @@ from skirret.worker.fetch import Fetcher, Taken
 from skirret.worker.frames import Outcome, Report, Up
 from skirret.worker.job import Job
 from skirret.worker.loop import Loop, Timer
-from skirret.worker.manifest import TaskTraits
+from skirret.worker.rules import Rules
 from skirret.worker.settle import after_crash, lost_record, revoked_record, settlement
 
 logger = logging.getLogger("skirret.worker")
@@ -56,42 +56,6 @@ class Children(Protocol):
 
     def replace(self, child: ChildLine) -> None:
         """Kill one child; another takes its place."""
-
-
-class Rules:
-    """The numbers and words that a supervisor works by, from the app's settings.
-
-    Args:
-        tasks: traits by task name.
-        settings: plain settings.
-        stores_results: whether there is a result store.
-        grace: seconds that running tasks get at a warm stop; None is without end.
-    """
-
-    def __init__(
-        self,
-        tasks: Mapping[str, TaskTraits],
-        settings: Mapping[str, object],
-        *,
-        stores_results: bool,
-        grace: float | None,
-    ) -> None:
-        self.tasks = tasks
-        self.stores_results = stores_results
-        self.grace = grace
-        self.patience = _number(settings.get("unknown_task_patience"), 60.0)
-        self.deliveries = int(_number(settings.get("worker_delivery_limit"), 10))
-        self.crashes = int(_number(settings.get("worker_crash_limit"), 3))
-        self.serializer = str(settings.get("result_serializer") or "json")
-        self.ttl = _number(settings.get("result_expires"), 0.0) or None
-
-    def keeps_result(self, head: Head, *, failed: bool) -> bool:
-        """Whether an outcome that never reached a child is stored."""
-        if not self.stores_results:
-            return False
-        traits = self.tasks.get(head.task)
-        ignored = head.ignore_result or (traits is not None and traits.ignore_result)
-        return not ignored or (failed and traits is not None and traits.store_errors_even_if_ignored)
 
 
 class Supervisor:
@@ -133,7 +97,7 @@ class Supervisor:
                 now=now,
                 revoked=taken.revoked,
                 patience=rules.patience,
-                deliveries=rules.deliveries,
+                deliveries=rules.limits.deliveries,
             )
             if decision is admission.RUN and isinstance(head, Head):
                 jobs.append(self._job(delivery, head))
@@ -367,7 +331,3 @@ class Supervisor:
 
 def _now() -> str:
     return clock.utc_now().isoformat()
-
-
-def _number(value: object, default: float) -> float:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default

@@ -14,11 +14,12 @@ from types import FrameType
 from skirret import logs
 from skirret.backends.base import ResultBackend
 from skirret.backends.open import open_backend
-from skirret.brokers.base import Broker, Limits, Queue
+from skirret.brokers.base import Broker, Queue
 from skirret.brokers.open import open_broker
 from skirret.coordination.base import Coordination
 from skirret.coordination.open import open_coordination
 from skirret.errors import ImproperlyConfigured, SkirretError
+from skirret.settings import Conf
 from skirret.worker.banner import banner
 from skirret.worker.child.slots import SLOTS
 from skirret.worker.fetch import Fetcher, Told
@@ -26,7 +27,8 @@ from skirret.worker.loop import Loop
 from skirret.worker.manifest import Manifest
 from skirret.worker.options import WorkerOptions
 from skirret.worker.pool import Heard, Pool, SoloPool
-from skirret.worker.supervisor import Phase, Rules, Supervisor
+from skirret.worker.rules import Rules
+from skirret.worker.supervisor import Phase, Supervisor
 from skirret.worker.template_line import AppFailed
 
 logger = logging.getLogger("skirret.worker")
@@ -114,22 +116,20 @@ class Worker:
             os._exit(EXIT_OK)  # cold: the main thread is inside a task, which has gone back to its queue
 
     def _assemble(self, manifest: Manifest, pool: Pool | SoloPool, kind: str, children: int, slots: int) -> None:
-        settings = manifest.settings
-        grace = self.options.grace if self.options.grace is not None else settings.get("worker_grace")
-        transport = settings.get("broker_transport_options") or {}
-        broker = open_broker(manifest.broker_url, transport)
-        backend = open_backend(manifest.backend_url, settings.get("result_backend_transport_options") or {})
+        conf = Conf.from_plain(manifest.settings)
+        broker = open_broker(manifest.broker_url, conf.broker_transport_options or {})
+        backend = open_backend(manifest.backend_url, conf.result_backend_transport_options or {})
         shared = open_coordination(manifest.coordination_url, {}) if manifest.coordination_url else None
-        queues = self._queues(manifest)
+        queues = self._queues(manifest, conf)
         broker.declare(queues)
         if self.options.purge:
             purged = sum(broker.purge(queue.name) for queue in queues)
             logger.warning("Purged %d message(s).", purged)
-        rules = Rules(manifest.tasks, settings, stores_results=backend.enabled, grace=grace)
+        rules = Rules(manifest.tasks, conf, stores_results=backend.enabled, grace=self.options.grace)
         self.supervisor = Supervisor(self.loop, rules)
         self.supervisor.pool = pool
         names = [queue.name for queue in queues]
-        self.fetcher = self.supervisor.fetcher = self._new_fetcher(broker, backend, shared, names, manifest)
+        self.fetcher = self.supervisor.fetcher = self._new_fetcher(broker, backend, shared, names, rules)
         if not self.options.quiet:
             text = banner(manifest, self.hostname, pool=kind, children=children, slots=slots, queues=names)
             sys.stdout.write(text)
@@ -141,16 +141,13 @@ class Worker:
         backend: ResultBackend,
         shared: Coordination | None,
         queues: list[str],
-        manifest: Manifest,
+        rules: Rules,
     ) -> Fetcher:
-        settings = manifest.settings
-        lease = float(settings.get("worker_lease") or 30.0)
-        limits = Limits(lease=lease, beat=lease / 6, deliveries=int(settings.get("worker_delivery_limit") or 10))
         told = Told(self.supervisor.taken, self.supervisor.settled, self.supervisor.fenced, self.supervisor.closed)
-        max_bytes = int(settings.get("message_max_bytes") or 16 * 1024 * 1024)
-        return Fetcher(broker, backend, shared, queues, limits, max_bytes, self.loop.call_from_thread, told)
+        call = self.loop.call_from_thread
+        return Fetcher(broker, backend, shared, queues, rules.limits, rules.max_bytes, call, told)
 
-    def _queues(self, manifest: Manifest) -> list[Queue]:
+    def _queues(self, manifest: Manifest, conf: Conf) -> list[Queue]:
         declared = {
             queue.name: Queue(
                 name=queue.name,
@@ -164,7 +161,7 @@ class Worker:
         names = self.options.queues or list(declared)
         excluded = set(self.options.exclude or ())
         unknown = [name for name in names if name not in declared]
-        if unknown and manifest.settings.get("task_create_missing_queues") is False:
+        if unknown and not conf.task_create_missing_queues:
             raise ImproperlyConfigured(
                 f"-Q names {', '.join(unknown)}, which task_queues does not declare, and task_create_missing_queues "
                 "is off. Declare them, or turn it on."
@@ -175,15 +172,16 @@ class Worker:
         return chosen
 
     def _pool_kind(self, manifest: Manifest) -> str:
-        kind = self.options.pool or str(manifest.settings.get("worker_pool") or "prefork")
+        kind = self.options.pool or str(Conf.from_plain(manifest.settings).worker_pool)
         kind = PROCESSES.get(kind, kind)
         SLOTS.load(kind)  # an unknown name is refused here, with a suggestion
         return kind
 
     def _size(self, manifest: Manifest, kind: str) -> tuple[int, int]:
         """How many children, and slots in each."""
-        asked = self.options.concurrency or manifest.settings.get("worker_concurrency")
-        processes = int(self.options.processes or manifest.settings.get("worker_processes") or 1)
+        conf = Conf.from_plain(manifest.settings)
+        asked = self.options.concurrency or conf.worker_concurrency
+        processes = int(self.options.processes or conf.worker_processes or 1)
         if kind not in MANY_SLOTS:
             return int(asked or _cpus()), 1
         total = int(asked or (100 if kind == "asyncio" else max(4, 4 * _cpus())))

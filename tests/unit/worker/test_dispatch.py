@@ -128,6 +128,21 @@ def test_a_stuck_child_gets_nothing_until_it_reports(dispatcher: Dispatcher, pai
     assert not dispatcher.pending
 
 
+def test_a_child_that_had_started_nothing_may_be_given_work_again(
+    dispatcher: Dispatcher, pairs: list[Pair], time: Time
+) -> None:
+    slow_to_wake = pairs[0].line
+    dispatcher.learn("t", 0.0001)
+    dispatcher.add([job(1), job(2)])
+    dispatcher.assign([slow_to_wake])
+    time.now += 1.0
+    dispatcher.take_back([slow_to_wake])
+    assert not slow_to_wake.outstanding
+    assert dispatcher.want([slow_to_wake]) > 0
+    dispatcher.assign([slow_to_wake])
+    assert len(slow_to_wake.outstanding) == 2
+
+
 def test_jobs_that_no_slot_takes_go_back_to_the_broker(dispatcher: Dispatcher, pairs: list[Pair], time: Time) -> None:
     for pair in pairs:
         pair.line.stalled = True

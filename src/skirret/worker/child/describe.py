@@ -44,7 +44,7 @@ def describe(app: Skirret) -> Manifest:
         settings=app.conf.plain(),
         broker_url=app.broker_url_in_use(),
         backend_url=app.backend_url_in_use(),
-        coordination_url=app.coordination_url_in_use(),
+        coordination_url=app.clients.coordination_url(),
         tasks={name: _traits(task) for name, task in app.tasks.items()},
         queues=[
             DeclaredQueue(
@@ -54,7 +54,7 @@ def describe(app: Skirret) -> Manifest:
                 exchange_type=queue.exchange_type,
                 max_priority=queue.max_priority,
             )
-            for queue in app.queues.consumed()
+            for queue in app.queues.values()
         ],
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from skirret import clock, context, states
+from skirret.app.task import Task
 from skirret.canvas.steps import pop_next
 from skirret.errors import Ignore, Reject, Retry
 from skirret.excinfo import ExceptionInfo
@@ -18,6 +19,7 @@ from skirret.saferepr import saferepr
 from skirret.wire import envelope as wire_envelope
 from skirret.wire import results as wire_results
 from skirret.wire import task as wire_task
+from skirret.worker.child.errbacks import run_errbacks
 from skirret.worker.frames import Outcome, Report, Run
 
 if TYPE_CHECKING:
@@ -95,8 +97,10 @@ class Execution:
         task.before_start(request.id, self.args, self.kwargs)
 
     def call(self) -> Any:
-        """Run the user's function."""
-        return self.task(*self.args, **self.kwargs)
+        """Run the user's function, through the task's own ``__call__`` if it has one."""
+        task = self.task
+        function = task.run if type(task).__call__ is Task.__call__ else task
+        return function(*self.args, **self.kwargs)
 
     def succeeded(self, value: Any) -> Outcome:
         """The outcome of a run that returned `value`, with its callbacks and the next step of its chain."""
@@ -156,7 +160,7 @@ class Execution:
             meta.traceback = info.traceback
             result = self._record(meta)
         self._hook(task.on_failure, exc, request.id, self.args, self.kwargs, info)
-        successors = [*request.outbox, *self._errbacks(exc, info)]
+        successors = [*request.outbox, *run_errbacks(self.executor.app, request, info)]
         self._leave(states.FAILURE, exc, info)
         if isinstance(exc, tuple(task.throws or ())):
             logger.info("Task %s[%s] raised expected: %r", self.name, request.id, exc)
@@ -169,25 +173,9 @@ class Execution:
         found = [publisher.successor(callback, (value,), request) for callback in request.callbacks or ()]
         if request.chain:
             step, rest = pop_next(request.chain)
-            if rest:
-                step["options"] = {**step.get("options", {}), "chain": rest}
-            found.append(publisher.successor(step, (value,), request))
+            if step is not None:
+                found.append(publisher.successor(step, (value,), request, chain=rest or None))
         return found
-
-    def _errbacks(self, exc: BaseException, info: ExceptionInfo) -> list[Publication]:
-        # Celery's contract: an errback registered here that takes more than one argument is called in place with
-        # (request, exc, traceback); any other is sent as a task with the failed task's id.
-        sent: list[Publication] = []
-        for errback in self.request.errbacks or ():
-            try:
-                task = self.executor.app.tasks.get(errback["task"])
-                if task is not None and task.takes_more_than_one_argument:
-                    task(self.request, exc, info.traceback, *errback.get("args", ()), **errback.get("kwargs", {}))
-                else:
-                    sent.append(self.executor.app.publisher.successor(errback, (self.request.id,), self.request))
-            except Exception:
-                logger.exception("The error callback %r of task %s[%s] failed", errback, self.name, self.request.id)
-        return sent
 
     def _keeps_result(self, *, failed: bool = False) -> bool:
         if not self.executor.stores:

@@ -1,0 +1,51 @@
+"""Error callbacks: called in place where they take more than a task id, else sent as tasks of their own.
+
+Celery's contract: an errback that is registered here and that, beside its own arguments, takes more than one is
+called as ``errback(request, exc, traceback)``; any other becomes a message with the failed task's id.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from skirret.excinfo import ExceptionInfo
+from skirret.message import Publication
+from skirret.request import Context
+
+if TYPE_CHECKING:
+    from skirret.app import Skirret
+
+logger = logging.getLogger("skirret.worker.task")
+
+
+def run_errbacks(app: Skirret, request: Context, info: ExceptionInfo) -> list[Publication]:
+    """Call the errbacks of `request` that are called in place; the messages of those that are sent.
+
+    An errback that fails is logged and does not keep the others from running.
+    """
+    sent: list[Publication] = []
+    for errback in request.errbacks or ():
+        try:
+            task = app.tasks.get(errback["task"])
+            if task is not None and _takes_the_failure(task, errback):
+                task(request, info.exception, info.traceback, *errback.get("args", ()), **errback.get("kwargs", {}))
+            else:
+                sent.append(app.publisher.successor(errback, (request.id,), request))
+        except Exception:
+            logger.exception("The error callback %r of task %s[%s] failed", errback, request.task, request.id)
+    return sent
+
+
+def _takes_the_failure(task: Any, errback: Mapping[str, Any]) -> bool:
+    try:
+        parameters = inspect.signature(task.run).parameters.values()
+    except (TypeError, ValueError):  # functions of C extensions may have no signature
+        return False
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        return True
+    bound = len(errback.get("args", ())) + len(errback.get("kwargs", {}))
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(parameter.kind in positional for parameter in parameters) - bound > 1

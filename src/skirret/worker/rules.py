@@ -1,0 +1,59 @@
+"""The numbers and words that a supervisor works by, from the app's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from skirret.brokers.base import Limits
+from skirret.settings import Conf
+from skirret.wire.envelope import Head
+from skirret.worker.manifest import Manifest, TaskTraits
+
+BEATS_PER_LEASE = 6
+"""A worker says that it lives so many times before its lease would run out."""
+
+
+class Rules:
+    """What a supervisor goes by.
+
+    Args:
+        tasks: traits by task name.
+        conf: the app's settings.
+        stores_results: whether there is a result store.
+        grace: seconds that running tasks get at a warm stop, instead of ``worker_grace``.
+    """
+
+    def __init__(
+        self, tasks: Mapping[str, TaskTraits], conf: Conf, *, stores_results: bool, grace: float | None = None
+    ) -> None:
+        self.tasks = tasks
+        self.stores_results = stores_results
+        self.grace: float | None = conf.worker_grace if grace is None else grace
+        self.patience = float(conf.unknown_task_patience)
+        self.crashes = int(conf.worker_crash_limit)
+        self.max_bytes = int(conf.message_max_bytes)
+        self.serializer = str(conf.result_serializer)
+        self.ttl = _seconds(conf.result_expires)
+        lease = float(conf.worker_lease)
+        self.limits = Limits(lease=lease, beat=lease / BEATS_PER_LEASE, deliveries=int(conf.worker_delivery_limit))
+
+    @classmethod
+    def of(cls, manifest: Manifest, *, stores_results: bool, grace: float | None = None) -> Rules:
+        """The rules of an app that another process described."""
+        conf = Conf.from_plain(manifest.settings)
+        return cls(manifest.tasks, conf, stores_results=stores_results, grace=grace)
+
+    def keeps_result(self, head: Head, *, failed: bool) -> bool:
+        """Whether an outcome that never reached a child is stored."""
+        if not self.stores_results:
+            return False
+        traits = self.tasks.get(head.task)
+        ignored = head.ignore_result or (traits is not None and traits.ignore_result)
+        return not ignored or (failed and traits is not None and traits.store_errors_even_if_ignored)
+
+
+def _seconds(value: object) -> float | None:
+    if value is None:
+        return None
+    total = getattr(value, "total_seconds", None)
+    return (float(total()) if total is not None else float(str(value))) or None
