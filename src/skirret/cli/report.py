@@ -88,16 +88,18 @@ def _versions() -> dict[str, str]:
 
 def _server(app: Skirret, kind: str) -> dict[str, Any]:
     """Which broker or result store is in use, and whether it answers."""
-    from skirret.url import mask
+    from skirret.url import mask, parse
 
     configured = app.conf.broker_url if kind == "broker" else app.conf.result_backend
     facts: dict[str, Any] = {}
     try:
         facts["url"] = mask(app.broker_url_in_use() if kind == "broker" else app.backend_url_in_use())
         facts["chosen by"] = "the settings" if configured else "default"
-        embedded = facts["url"].startswith("sqlite:")
-        if embedded:
-            facts["file"] = facts["url"].partition("://")[2].removeprefix("/")
+        url = parse(facts["url"])
+        if url.scheme == "sqlite":
+            from skirret.stores.sqlite.location import path_of
+
+            facts["file"] = str(path_of(url))
         if kind == "broker":
             facts["queues"] = len(app.broker.names())
         else:

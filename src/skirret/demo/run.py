@@ -17,6 +17,7 @@ from skirret.demo.measure import measure
 from skirret.demo.processes import Worker
 from skirret.demo.verdict import Report, add_up, prove
 from skirret.errors import SkirretError
+from skirret.stores.sqlite.location import DIRECTORY, FILE, url_of
 from skirret.url import mask
 
 SAMPLE: Final = 100
@@ -93,7 +94,7 @@ class Demo:
 
     def __post_init__(self) -> None:
         plan = self.plan
-        embedded = f"sqlite:///{plan.project / '.skirret' / 'queue.sqlite3'}"
+        embedded = url_of(plan.project / DIRECTORY / FILE)
         self.broker = plan.broker or embedded
         self.results = plan.result_backend or plan.broker or embedded
         # On a broker that others use too, the demo keeps to a queue of its own.
@@ -140,7 +141,7 @@ class Demo:
 
     def _prepare(self) -> None:
         self.plan.project.mkdir(parents=True, exist_ok=True)
-        (self.plan.project / ".skirret").mkdir(exist_ok=True)
+        (self.plan.project / DIRECTORY).mkdir(exist_ok=True)
         if self.ledger.exists():
             self.ledger.unlink()
         from skirret.demo.tasks import app
