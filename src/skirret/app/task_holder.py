@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T", bound=BaseTask[..., Any])
 
 
 class TaskHolder:
@@ -82,6 +83,10 @@ class TaskHolder:
 
         return declare if function is None else declare(function)
 
+    @overload
+    def register_task(self, task: type[T], **options: Any) -> T: ...
+    @overload
+    def register_task(self, task: T, **options: Any) -> T: ...
     def register_task(self, task: Any, **options: Any) -> Any:
         """Register a class task: an instance of a `Task` subclass, or the class; the instance.
 
