@@ -67,8 +67,11 @@ def parse(text: str) -> Url:
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as exc:
-        raise ImproperlyConfigured(f"{mask(text)!r} is not a server address: {exc}") from None
+    except ValueError:  # its text may quote a piece of the password
+        raise ImproperlyConfigured(
+            f"{mask(text)!r} is not a server address: its port is no number, or its user name or password holds one of "
+            "/ : # ? @ [ ], which must be percent-encoded"
+        ) from None
     if not parts.scheme:
         raise ImproperlyConfigured(f"{mask(text)!r} names no scheme, such as redis:// or sqlite:///")
     return Url(

@@ -181,7 +181,8 @@ def rate(value: Any) -> str | int | float:
 def delivery_mode(value: Any) -> int | str:
     """Whether messages outlive a restart of the broker: 2 or ``persistent``, 1 or ``transient``."""
     if value in {"persistent", "transient"} or (value in {1, 2} and not isinstance(value, bool)):
-        return value
+        mode: int | str = value
+        return mode
     if value in {"1", "2"}:
         return int(value)
     raise ValueError("2 or 'persistent', 1 or 'transient'")

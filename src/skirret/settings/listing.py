@@ -91,7 +91,7 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in values.items():
         try:
             found[key] = _plain(value)
-        except _NotPlain:
+        except (_NotPlain, RecursionError):
             continue
     return found
 

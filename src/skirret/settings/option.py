@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any, ClassVar, dataclass_transform
 
 from skirret.settings import kinds
@@ -100,10 +101,11 @@ class Option:
             raise ValueError(f"expected {exc}") from None
         if self.choices and made not in self.choices:
             raise ValueError(f"expected one of {', '.join(map(repr, self.choices))}")
-        if isinstance(made, int | float) and not isinstance(made, bool):
-            if self.minimum is not None and made < self.minimum:
+        amount = made.total_seconds() if isinstance(made, timedelta) else made
+        if isinstance(amount, int | float) and not isinstance(amount, bool):
+            if self.minimum is not None and amount < self.minimum:
                 raise ValueError(f"expected at least {self.minimum:g}")
-            if self.maximum is not None and made > self.maximum:
+            if self.maximum is not None and amount > self.maximum:
                 raise ValueError(f"expected at most {self.maximum:g}")
         return made
 

@@ -14,7 +14,6 @@ from skirret.settings.layer import Fault, Layer, checked
 from skirret.settings.origin import Origin
 from skirret.settings.table import canonical
 
-
 _UNNAMED = Origin("object")
 
 

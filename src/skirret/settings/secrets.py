@@ -14,11 +14,11 @@ from skirret.saferepr import saferepr
 from skirret.url import MASK
 
 # Texts, compiled on first use, since most processes show no settings.
-_SECRET = r"(?i)PASS|PWD|SECRET|TOKEN|KEY|SIGNATURE|CREDENTIAL|DSN|SASL"
-_HARMLESS = r"(?i)routing_key|partition_key|keyprefix|key_prefix|unacked_\w*key|keep_?alive|keyspace|pass_?through|key_separator"
+_HIDDEN = r"(?i)PASS|PWD|SECRET|TOKEN|KEY|SIGNATURE|CREDENTIAL|DSN|SASL"
+_HARMLESS = r"(?i)routing_key|partition_key|keyprefix|key_prefix|unacked_\w*key|keep_?alive|keyspace|pass_?through"
 _NEXT_ADDRESS = r"([;,\s]+)(?=[A-Za-z][\w+.\-]*://)"
 _PAIR = (
-    r"""(?i)([\w\-]*(?:pass(?:word|wd|phrase)?|pwd|secret|token|key|signature|credential|dsn|sasl)[\w\-]*\s*=\s*)"""
+    r"""(?i)([\w\-]*(?:pass(?:word|wd|phrase)?|pwd|secret|token|key|signature|credential|dsn|sasl)[\w\-]*['"]?\s*[=:]\s*)"""
     r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^;&,\s]+)"""
 )
 _DEEPEST = 20
@@ -26,7 +26,7 @@ _DEEPEST = 20
 
 def is_secret(name: str) -> bool:
     """Whether a key of that name holds what people must not see."""
-    return bool(re.search(_SECRET, re.sub(_HARMLESS, "", name)))
+    return bool(re.search(_HIDDEN, re.sub(_HARMLESS, "", name)))
 
 
 def mask_text(text: str) -> str:
