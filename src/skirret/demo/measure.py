@@ -12,9 +12,17 @@ from typing import Any, Final
 
 CHUNK: Final = 1024 * 1024
 KEEP_IDENTIFIERS: Final = 25
-# A line longer than this is cut where a chunk ends; a word or name at the cut may count twice.
+# A line longer than this is cut where a chunk ends; what stands at the cut may be counted as two words or names.
 LONGEST_LINE: Final = 64 * 1024
-_IDENTIFIER: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_]+")
+_NAME: Final = rb"([A-Za-z_][A-Za-z0-9_]+)"
+_IDENTIFIER: Final = re.compile(_NAME)
+# In Python files comments and strings are matched first, and leave the group of the name empty.
+_PYTHON_IDENTIFIER: Final = re.compile(
+    rb"#[^\n]*"
+    rb'|[rRbBuUfF]{0,2}(?:"""[\s\S]*?(?:"""|\Z)|\'\'\'[\s\S]*?(?:\'\'\'|\Z)'
+    rb'|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\')'
+    rb"|" + _NAME
+)
 _KEYWORDS: Final = frozenset(word.encode() for word in keyword.kwlist)
 
 
@@ -26,7 +34,8 @@ def measure(path: str) -> dict[str, Any]:
 
     Returns:
         Keys path, size and compressed (bytes), lines, words, sha256 (hex), ratio (size / compressed, zlib level 6) and
-        identifiers (the most frequent names that are no Python keywords, as [name, count]; none for binary files).
+        identifiers (the most frequent names that are no Python keywords, as [name, count]; in Python files without
+        comments and strings; none for binary files).
 
     Raises:
         OSError: it cannot be read.
@@ -37,6 +46,7 @@ def measure(path: str) -> dict[str, Any]:
     size = compressed = lines = words = 0
     tail = b""
     binary = False
+    identifier = _PYTHON_IDENTIFIER if path.endswith((".py", ".pyi")) else _IDENTIFIER
     with Path(path).open("rb") as file:
         while chunk := file.read(CHUNK):
             binary = binary or (size == 0 and b"\0" in chunk[:8192])
@@ -49,8 +59,12 @@ def measure(path: str) -> dict[str, Any]:
             if len(text) - end > LONGEST_LINE:
                 end = len(text)
             tail = text[end:]
-            words += _count(text[:end], names, binary)
-    words += _count(tail, names, binary)
+            words += len(text[:end].split())
+            if not binary:
+                names.update(identifier.findall(text[:end]))
+    words += len(tail.split())
+    if not binary:
+        names.update(identifier.findall(tail))
     compressed += len(packer.flush())
     return {
         "path": path,
@@ -64,13 +78,7 @@ def measure(path: str) -> dict[str, Any]:
     }
 
 
-def _count(text: bytes, names: Counter[bytes], binary: bool) -> int:
-    if not binary:
-        names.update(_IDENTIFIER.findall(text))
-    return len(text.split())
-
-
 def _most_frequent(names: Counter[bytes]) -> list[tuple[bytes, int]]:
     # Sorted by name within a count, so that two measurements of one file are equal.
-    known = [(name, count) for name, count in names.items() if name not in _KEYWORDS]
+    known = [(name, count) for name, count in names.items() if name and name not in _KEYWORDS]
     return sorted(known, key=lambda item: (-item[1], item[0]))[:KEEP_IDENTIFIERS]

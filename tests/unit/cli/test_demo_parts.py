@@ -49,6 +49,15 @@ def test_a_file_is_measured(tmp_path):
     }
 
 
+def test_names_in_comments_and_strings_of_python_files_do_not_count(tmp_path):
+    text = 'name = other  # comment here\nrb"bytes here" + f\'it\\\'s here\' + """two\nlines here""" + other\n'
+    for suffix, expected in ((".py", {"name": 1, "other": 2}), (".txt", {"here": 4})):
+        path = tmp_path / f"a{suffix}"
+        path.write_text(text)
+        assert expected.items() <= dict(measure(str(path))["identifiers"]).items()
+    assert dict(measure(str(tmp_path / "a.py"))["identifiers"]) == {"name": 1, "other": 2}
+
+
 def test_an_empty_file_is_measured(tmp_path):
     path = tmp_path / "empty"
     path.touch()
