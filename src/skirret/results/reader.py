@@ -122,8 +122,18 @@ class ResultReader:
         """Wait for several tasks and take their results as they come: a context manager, see Watch."""
         return Watch(self, task_ids)
 
-    def notify(self, task_id: str, call: Callable[[ResultMeta], object]) -> Callable[[], None]:
-        """Call `call` with the result meta, once `task_id` is ready, in the reader's thread.
+    def notify(
+        self,
+        task_id: str,
+        call: Callable[[ResultMeta], object],
+        failed: Callable[[Exception], object] | None = None,
+    ) -> Callable[[], None]:
+        """Call `call` with the result meta once `task_id` is ready, in the reader's thread.
+
+        Args:
+            task_id: the task.
+            call: what it raises is logged.
+            failed: called instead with the error if the store cannot be read; without it, the error is logged.
 
         Returns:
             A function that takes the wish back.
@@ -131,8 +141,15 @@ class ResultReader:
         room = self.room()
 
         def served(waiter: Calling) -> None:
-            for found_id, payload in waiter.take().items():
-                call(self.decode(found_id, payload))
+            try:
+                payload = waiter.take()[task_id]
+                meta = self.decode(task_id, payload)
+            except Exception as exc:
+                if failed is None:
+                    raise
+                failed(exc)
+            else:
+                call(meta)
 
         waiter = Calling((task_id,), served)
         room.enter(waiter)

@@ -13,22 +13,18 @@ import os
 import threading
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from skirret.backends.base import ResultBackend
 from skirret.clock import Deadline
 from skirret.results.waiters import Awaiting, Blocked, Calling, Waiter, wake_all
 
-if TYPE_CHECKING:
-    import asyncio
-
 logger = logging.getLogger("skirret.results")
 
-LONGEST = 30.0
-"""Seconds of one ``backend.wait``: a bound for what a bug could cost, not a polling period."""
+LONGEST = 1.0
+"""Seconds of one ``backend.wait``: a bound for what a lost interrupt would cost, not a polling period."""
 
-IMPATIENCE = 0.05
-"""Seconds after which somebody whom the leader does not serve yet interrupts it again (then twice that, and so on)."""
+PATIENCE = 10.0
+"""Seconds after which a follower looks around itself: a bound for what a lost wake-up would cost."""
 
 IDLE = 10.0
 """Seconds without coroutines and callbacks after which the daemon thread ends."""
@@ -114,7 +110,6 @@ class WaitingRoom:
             Exception: what the backend raised.
         """
         deadline = Deadline(timeout)
-        patience = IMPATIENCE
         try:
             while True:
                 with self._lock:
@@ -129,9 +124,8 @@ class WaitingRoom:
                         self._followers[waiter] = None
                 if event is None:
                     self._wait_once(left)
-                elif not event.wait(patience if left is None else min(left, patience)):
-                    patience = min(2 * patience, LONGEST)
-                    self.nudge(waiter)
+                else:
+                    event.wait(PATIENCE if left is None else min(left, PATIENCE))
         finally:
             with self._lock:
                 self._followers.pop(waiter, None)
@@ -150,33 +144,15 @@ class WaitingRoom:
                 if waiter.served() or not waiter.pending or left == 0.0:
                     return waiter.take()
             future = waiter.future = waiter.loop.create_future()
-            timers = [] if left is None else [waiter.loop.call_later(left, waiter.resolve)]
-            timers.append(waiter.loop.call_later(IMPATIENCE, self._nudge_later, waiter, timers, IMPATIENCE))
+            timer = None if left is None else waiter.loop.call_later(left, waiter.resolve)
             try:
                 await future
             finally:
                 waiter.future = None
-                for timer in timers:
+                if timer is not None:
                     timer.cancel()
 
-    def _nudge_later(self, waiter: Awaiting, timers: list[asyncio.TimerHandle], delay: float) -> None:
-        # An interrupt that fell between the leader's look around and its wait may have been lost; ask until served.
-        if self.nudge(waiter):
-            timers.append(waiter.loop.call_later(2 * delay, self._nudge_later, waiter, timers, 2 * delay))
-
     # --- the lead
-
-    def nudge(self, waiter: Waiter) -> bool:
-        """Interrupt the leader again if it does not serve `waiter` yet; whether it did not."""
-        with self._lock:
-            unserved = self._watched is not None and not waiter.pending <= self._watched
-            self._poked = self._poked and not unserved
-            poke = self._poke(waiter)
-            if self._leader is None:
-                self._hand_on()
-        if poke:
-            self._backend.interrupt()
-        return unserved
 
     def _poke(self, waiter: Waiter) -> bool:
         # One interrupt is enough for all that come before the leader looks around again.

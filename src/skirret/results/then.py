@@ -39,7 +39,8 @@ class Then:
     Args:
         result: passed to `callback` once it is ready.
         callback: called in every ready state.
-        on_error: called with the exception of a failed task, and with what `callback` raised.
+        on_error: called with the exception of a failed task, with what `callback` raised, and with the error of a store
+            that cannot be read.
         weak: hold `callback` weakly.
     """
 
@@ -63,7 +64,7 @@ class Then:
         if meta is not None:
             self._call(meta)
         else:
-            self._result.reader.notify(self._result.id, self._arrived)
+            self._result.reader.notify(self._result.id, self._arrived, self._on_error)
 
     def _arrived(self, meta: ResultMeta) -> None:
         self._call(self._result.keep(meta))
