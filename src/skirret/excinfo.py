@@ -6,6 +6,7 @@ import os
 import traceback as traceback_module
 from dataclasses import dataclass
 
+_CALLERS = f"{os.sep}skirret{os.sep}worker{os.sep}child{os.sep}"
 _OURS = f"{os.sep}skirret{os.sep}"
 
 
@@ -24,10 +25,14 @@ class ExceptionInfo:
     @classmethod
     def of(cls, exc: BaseException) -> ExceptionInfo:
         """The info of a raised exception; Skirret's own outer frames are left out of the text."""
-        frames = exc.__traceback__
-        while frames is not None and frames.tb_next is not None and _OURS in frames.tb_frame.f_code.co_filename:
-            frames = frames.tb_next
-        return cls(exc, "".join(traceback_module.format_exception(type(exc), exc, frames)))
+        frame = start = exc.__traceback__
+        while frame is not None:  # whatever led to the child's call of the task, executors and loops included
+            if _CALLERS in frame.tb_frame.f_code.co_filename and frame.tb_next is not None:
+                start = frame.tb_next
+            frame = frame.tb_next
+        while start is not None and start.tb_next is not None and _OURS in start.tb_frame.f_code.co_filename:
+            start = start.tb_next
+        return cls(exc, "".join(traceback_module.format_exception(type(exc), exc, start)))
 
     @property
     def type(self) -> type[BaseException]:

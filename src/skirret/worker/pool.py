@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from skirret import backoff, clock
 from skirret.errors import SkirretError
-from skirret.worker.child.template import Fork
+from skirret.worker.child.orders import Fork
 from skirret.worker.child_line import ChildLine
 from skirret.worker.frames import Ready, Up
 from skirret.worker.job import Job

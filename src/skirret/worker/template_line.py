@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from skirret.errors import ImproperlyConfigured, SkirretError
-from skirret.worker.child.template import (
+from skirret.worker.child.orders import (
     Exited,
     Failed,
     Fork,

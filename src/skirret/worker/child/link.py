@@ -118,13 +118,16 @@ class Link:
             if fd != self.permits:
                 self.receive()
 
-    def receive(self) -> None:
-        """Read what the supervisor sent; call it only when the line is readable or a frame must come.
+    def receive(self, flags: int = socket.MSG_DONTWAIT) -> None:
+        """Read what the supervisor has sent, if anything; without `flags`, wait for it.
 
         Raises:
             Stop: the supervisor is gone.
         """
-        data = self._sock.recv(RECEIVE)
+        try:
+            data = self._sock.recv(RECEIVE, flags)
+        except BlockingIOError:
+            return
         if not data:
             raise Stop
         for body in self._splitter.feed(data):
@@ -135,7 +138,7 @@ class Link:
         # Permits are given in the order of the frames, so an older frame still here was taken back.
         frames = self._frames
         while seq not in frames:
-            self.receive()
+            self.receive(0)
         run = frames.pop(seq)
         while frames:
             oldest = next(iter(frames))

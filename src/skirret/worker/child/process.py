@@ -16,7 +16,7 @@ from skirret.worker.frames import Ready
 
 if TYPE_CHECKING:
     from skirret.app import Skirret
-    from skirret.worker.child.template import Fork, Start
+    from skirret.worker.child.orders import Fork, Start
     from skirret.worker.options import WorkerOptions
 
 logger = logging.getLogger("skirret.worker")

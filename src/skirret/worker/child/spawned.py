@@ -10,8 +10,9 @@ import sys
 import msgspec
 
 from skirret.worker.child.describe import load_app
+from skirret.worker.child.orders import Fork, Start
 from skirret.worker.child.process import run_child
-from skirret.worker.child.template import Fork, Start, die_with_parent
+from skirret.worker.child.template import die_with_parent
 
 
 def main() -> int:

@@ -24,75 +24,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from skirret.errors import SkirretError
+from skirret.worker.child.orders import Exited, Failed, Fork, Forked, Imported, Notice, Start, pack, unpack_order
 from skirret.worker.frames import LENGTH
-from skirret.worker.manifest import Manifest
-from skirret.worker.options import WorkerOptions
 
 if TYPE_CHECKING:
     from skirret.app import Skirret
 
 PR_SET_PDEATHSIG = 1
-
-
-class Start(msgspec.Struct, tag=1):
-    """Down: import this app. `hostname` is the node's name."""
-
-    options: WorkerOptions
-    hostname: str
-    supervisor: int
-
-
-class Fork(msgspec.Struct, tag=2):
-    """Down, with two descriptors (socket, permit pipe): make child `number` with so many slots."""
-
-    number: int
-    pool: str
-    slots: int
-
-
-class Imported(msgspec.Struct, tag=3):
-    """Up: the app is there."""
-
-    manifest: Manifest
-
-
-class Failed(msgspec.Struct, tag=4):
-    """Up: the app cannot be used; `fault` is ours (clear text) or the user's (a traceback)."""
-
-    text: str
-    fault: str
-
-
-class Forked(msgspec.Struct, tag=5):
-    """Up: child `number` runs as `pid`."""
-
-    number: int
-    pid: int
-
-
-class Exited(msgspec.Struct, tag=6):
-    """Up: process `pid` ended with `status` (as ``os.waitpid`` tells)."""
-
-    pid: int
-    status: int
-
-
-Order = Start | Fork
-Notice = Imported | Failed | Forked | Exited
-
-_orders: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
-_notices: msgspec.msgpack.Decoder[Notice] = msgspec.msgpack.Decoder(Notice)
-
-
-def pack(message: Order | Notice) -> bytes:
-    """One message with its length."""
-    body = msgspec.msgpack.encode(message)
-    return LENGTH.pack(len(body)) + body
-
-
-def unpack_notice(body: bytes) -> Notice:
-    """What a template said."""
-    return _notices.decode(body)
 
 
 def die_with_parent(parent: int) -> None:
@@ -135,7 +73,7 @@ class Template:
         if not header:
             return False
         header += _exactly(self._sock, LENGTH.size - len(header))
-        order = _orders.decode(_exactly(self._sock, LENGTH.unpack(header)[0]))
+        order = unpack_order(_exactly(self._sock, LENGTH.unpack(header)[0]))
         if isinstance(order, Start):
             self._import(order)
         else:
