@@ -63,7 +63,9 @@ def test_get_asks_the_store_once_for_a_finished_task_and_never_again(stage):
 @pytest.mark.parametrize("timeout", [0, 0.02, -1])
 def test_a_result_that_is_not_there_in_time_is_a_timeout_error_that_says_what_to_look_at(stage, timeout):
     result = stage.result("late")
-    with pytest.raises(AsyncResult.TimeoutError, match=r"late was not ready after .*worker consumes its queue") as caught:
+    with pytest.raises(
+        AsyncResult.TimeoutError, match=r"late was not ready after .*worker consumes its queue"
+    ) as caught:
         result.get(timeout=timeout)
     assert isinstance(caught.value, errors.TimeoutError)
     assert stage.reader.room()._by_id == {}
@@ -76,7 +78,9 @@ def test_a_timeout_of_zero_still_finds_a_finished_result(stage):
 
 
 def test_the_exception_of_a_task_is_raised_with_the_workers_traceback(stage):
-    stage.fail("a", ValueError("bad", 3), traceback="Traceback (remote)\n  in worker.py\nValueError: bad", worker="w1@h")
+    stage.fail(
+        "a", ValueError("bad", 3), traceback="Traceback (remote)\n  in worker.py\nValueError: bad", worker="w1@h"
+    )
     with pytest.raises(ValueError, match="bad") as caught:
         stage.result("a").get()
     assert caught.value.args == ("bad", 3)

@@ -10,7 +10,7 @@ import pytest
 
 from skirret.errors import BackendError, TimeoutError  # noqa: A004  ours
 from skirret.results import GroupResult, denied_join_result, room
-from tests.unit.results.stage import Thread, until
+from tests.unit.results.stage import Thread, soon, until
 
 
 async def test_awaiting_a_result_gives_its_value(stage):
@@ -23,8 +23,7 @@ async def test_two_thousand_coroutines_wait_with_one_thread_and_few_calls(stage)
     threads = threading.active_count()
     waiting = [asyncio.ensure_future(stage.result(str(n)).aget(timeout=30)) for n in range(2000)]
     inside = stage.reader.room()
-    while inside._watched is None or len(inside._watched) < 2000:
-        await asyncio.sleep(0.001)
+    await soon(lambda: inside._watched is not None and len(inside._watched) == 2000)
     assert threading.active_count() == threads + 1
     assert stage.backend.waits < 50
     for n in range(2000):
@@ -66,22 +65,21 @@ async def test_a_cancelled_await_leaves_nothing_behind(stage, monkeypatch):
     monkeypatch.setattr(room, "IDLE", 0.05)
     waiting = [asyncio.ensure_future(stage.result("a").aget()) for _ in range(3)]
     inside = stage.reader.room()
-    while inside._watched != {"a"}:
-        await asyncio.sleep(0.001)
+    await soon(lambda: inside._watched == {"a"})
     for task in waiting:
         task.cancel()
-    assert all(isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*waiting, return_exceptions=True))
+    assert all(
+        isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*waiting, return_exceptions=True)
+    )
     assert (inside._by_id, inside._detached) == ({}, set())
-    while inside._thread is not None:  # and the idle thread ends
-        await asyncio.sleep(0.001)
+    await soon(lambda: inside._thread is None)  # and the idle thread ends
     stage.succeed("a", 1)
     assert await stage.result("a") == 1  # a new one begins
 
 
 async def test_an_error_of_the_store_reaches_every_coroutine(stage):
     waiting = [asyncio.ensure_future(stage.result(name).aget()) for name in "ab"]
-    while stage.reader.room()._watched != {"a", "b"}:
-        await asyncio.sleep(0.001)
+    await soon(lambda: stage.reader.room()._watched == {"a", "b"})
     stage.backend.break_down()
     ends = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(end) for end in ends] == [BackendError, BackendError]
@@ -100,7 +98,9 @@ async def test_on_interval_and_on_message_work_for_coroutines(stage):
         if len(seen) == 1:
             stage.succeed("a", 2)
 
-    assert await stage.result("a").aget(timeout=10, interval=0.002, on_message=seen.append, on_interval=on_interval) == 2
+    assert (
+        await stage.result("a").aget(timeout=10, interval=0.002, on_message=seen.append, on_interval=on_interval) == 2
+    )
     assert [meta["status"] for meta in seen] == ["STARTED", "SUCCESS"]
 
 
@@ -170,11 +170,9 @@ def test_a_closed_loop_is_forgotten_and_disturbs_nobody(stage):
 def test_a_thread_takes_over_when_the_last_coroutine_is_gone(stage):
     async def main():
         waiting = asyncio.ensure_future(stage.result("a").aget())
-        while stage.reader.room()._watched != {"a"}:
-            await asyncio.sleep(0.001)
+        await soon(lambda: stage.reader.room()._watched == {"a"})
         blocked.append(Thread(stage.reader.wait, "b", 30))
-        while stage.reader.room()._watched != {"a", "b"}:
-            await asyncio.sleep(0.001)
+        await soon(lambda: stage.reader.room()._watched == {"a", "b"})
         waiting.cancel()
 
     blocked = []

@@ -20,7 +20,7 @@ def run(program: str) -> str:
     """What a fresh Python prints that runs `program`, which must succeed."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(program)],
-        capture_output=True, text=True, timeout=50, check=False, cwd=os.getcwd(),
+        capture_output=True, text=True, timeout=50, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
