@@ -22,8 +22,9 @@ from skirret.settings.table import OPTIONS, canonical, misspelt, shown
 
 S = TypeVar("S", bound=Section)
 
-_ORDER = ("command line", "code", "object", "environment", "pyproject", "added default")
-"""Sources, the strongest first; the built-in defaults come last."""
+_ORDER = ("command line", "address", "code", "object", "environment", "pyproject", "added default")
+"""Sources, the strongest first; the built-in defaults come last. "address" is the environment's word on servers, which
+beats code as in Celery: whoever deploys a program says where its servers are."""
 
 _HERE = str(Path(__file__).parents[1]) + os.sep
 _lock = threading.RLock()
@@ -52,7 +53,8 @@ class Conf(MutableMapping[str, Any]):
 
     Nothing is read before the first look at a value; then every source is read, and all that is wrong in any of them
     is told in one ImproperlyConfigured. A value set in code is checked where it is set. The strongest source wins:
-    command line, code, configuration object, environment, pyproject.toml, added defaults, built-in defaults.
+    command line, the environment's server addresses, code, configuration object, environment, pyproject.toml, added
+    defaults, built-in defaults.
 
     Args:
         strict_unknown: whether an unknown key that resembles a known one is an error; else it is kept, with a warning.

@@ -48,9 +48,11 @@ class Reading:
             ImproperlyConfigured: a source cannot be read at all.
         """
         faults: list[Fault] = []
+        environment = sources.from_environment(faults, strict=strict) if self.environment else []
         found = {
+            "address": [item for item in environment if item[0] in sources.ADDRESSES],
             "object": self._object_items(prefix),
-            "environment": sources.from_environment(faults, strict=strict) if self.environment else [],
+            "environment": [item for item in environment if item[0] not in sources.ADDRESSES],
             "pyproject": sources.from_pyproject(self.project) if self.project is not None else [],
             "added default": [
                 (canonical(key, prefix), value, Origin("added default"))

@@ -27,6 +27,9 @@ CELERY_VARIABLES = {
 }
 """Celery's environment variables that set a value -> key."""
 
+ADDRESSES = frozenset(CELERY_VARIABLES.values())
+"""Where servers are: the environment's word on these beats code."""
+
 MODULE_VARIABLES = ("SKIRRET_CONFIG_MODULE", "CELERY_CONFIG_MODULE")
 """Environment variables that name a configuration module, for apps that name none; the first one set wins."""
 

@@ -272,3 +272,17 @@ def test_a_broken_pyproject_is_an_error_that_names_the_file(tmp_path, text):
     with pytest.raises(ImproperlyConfigured, match="cannot read") as caught:
         conf.finalize()
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["CELERY_BROKER_URL", "SKIRRET_BROKER_URL"])
+def test_the_environments_word_on_where_servers_are_beats_code(monkeypatch, variable):
+    monkeypatch.setenv(variable, "memory://deployed")
+    monkeypatch.setenv("SKIRRET_TASK_TIME_LIMIT", "5")
+    conf = Conf()
+    conf.load_environment()
+    conf.update(broker_url="memory://coded", task_time_limit=7)
+    assert conf.broker_url == "memory://deployed"
+    assert conf.origin("broker_url").kind == "environment"
+    assert conf.task_time_limit == 7, "other variables do not"
+    conf.set_from_command_line({"broker_url": ("memory://asked", "--broker")})
+    assert conf.broker_url == "memory://asked"

@@ -30,7 +30,7 @@ def load_app(options: WorkerOptions) -> Skirret:
     app = find_app(options.app)
     if options.config:
         app.config_from_object(options.config)
-    app.conf.update(_overrides(options))
+    app.conf.set_from_command_line(_overrides(options))
     app.conf.validate()
     app.import_modules()
     app.finalize()
@@ -71,19 +71,19 @@ def _traits(task: Any) -> TaskTraits:
     )
 
 
-def _overrides(options: WorkerOptions) -> dict[str, Any]:
+def _overrides(options: WorkerOptions) -> dict[str, tuple[Any, str]]:
     named = {
-        "broker_url": options.broker,
-        "result_backend": options.result_backend,
-        "worker_concurrency": options.concurrency,
-        "worker_pool": options.pool,
-        "worker_processes": options.processes,
-        "worker_grace": options.grace,
-        "task_time_limit": options.time_limit,
-        "task_soft_time_limit": options.soft_time_limit,
-        "worker_max_tasks_per_child": options.max_tasks_per_child,
-        "worker_prefetch_multiplier": options.prefetch_multiplier,
-        "worker_send_task_events": options.task_events,
-        "include": options.include,
+        "broker_url": (options.broker, "--broker"),
+        "result_backend": (options.result_backend, "--result-backend"),
+        "worker_concurrency": (options.concurrency, "--concurrency"),
+        "worker_pool": (options.pool, "--pool"),
+        "worker_processes": (options.processes, "--processes"),
+        "worker_grace": (options.grace, "--grace"),
+        "task_time_limit": (options.time_limit, "--time-limit"),
+        "task_soft_time_limit": (options.soft_time_limit, "--soft-time-limit"),
+        "worker_max_tasks_per_child": (options.max_tasks_per_child, "--max-tasks-per-child"),
+        "worker_prefetch_multiplier": (options.prefetch_multiplier, "--prefetch-multiplier"),
+        "worker_send_task_events": (options.task_events, "--task-events"),
+        "include": (options.include, "--include"),
     }
-    return {key: value for key, value in named.items() if value is not None}
+    return {key: (value, flag) for key, (value, flag) in named.items() if value is not None}
