@@ -13,7 +13,8 @@ from skirret.message import Publication
 class Context:
     """One call of a task, seen from inside it.
 
-    `outbox` holds messages that leave with the task's outcome, in one step with it.
+    `outbox` holds messages that leave with the task's outcome, in one step with it. `awaits_call` says that a worker is
+    about to enter the task through a ``__call__`` of the user's own, so that its way into ``Task.__call__`` is this call.
     """
 
     id: str | None = None
@@ -54,6 +55,7 @@ class Context:
     deliveries: int = 0
     worker_pid: int | None = None
     outbox: list[Publication] = field(default_factory=list)
+    awaits_call: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:

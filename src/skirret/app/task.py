@@ -126,6 +126,10 @@ class Task(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run here and now, as an ordinary function; an ``async def`` task gives its coroutine."""
+        request = context.current_request()
+        if request is not None and request.awaits_call and context.current_task() is self:
+            request.awaits_call = False
+            return cast("R", self.run(*args, **kwargs))
         if self.is_async:
             return cast("R", self._call_async(*args, **kwargs))
         context.push_task(self, Context(task=self.name, args=args, kwargs=kwargs))

@@ -99,8 +99,10 @@ class Execution:
     def call(self) -> Any:
         """Run the user's function, through the task's own ``__call__`` if it has one."""
         task = self.task
-        function = task.run if type(task).__call__ is Task.__call__ else task
-        return function(*self.args, **self.kwargs)
+        if type(task).__call__ is Task.__call__:
+            return task.run(*self.args, **self.kwargs)
+        self.request.awaits_call = True
+        return task(*self.args, **self.kwargs)
 
     def succeeded(self, value: Any) -> Outcome:
         """The outcome of a run that returned `value`, with its callbacks and the next step of its chain."""
