@@ -117,11 +117,9 @@ def _task_class(
         __doc__=function.__doc__,
         __module__=getattr(function, "__module__", None) or "__main__",
         __qualname__=getattr(function, "__qualname__", label),
-        __wrapped__=function if not bind else None,
+        __wrapped__=function if bind else staticmethod(function),
         is_async=inspect.iscoroutinefunction(function),
     )
-    if bind:
-        del attributes["__wrapped__"]
     return type(label, (base,), attributes)
 
 

@@ -15,6 +15,7 @@ from skirret.app.calling import checked
 from skirret.app.exception_info import ExceptionInfo
 from skirret.app.links import call_errbacks, call_links
 from skirret.app.requests import request_of
+from skirret.clock import monotonic
 from skirret.errors import ContentDisallowed, Ignore, Reject, Retry
 from skirret.message import Malformed, TaskMessage
 from skirret.request import Context
@@ -32,6 +33,7 @@ class Ending:
     state: str
     value: Any
     error: ExceptionInfo | None = None
+    seconds: float = 0.0
 
 
 def apply(
@@ -100,6 +102,7 @@ def _run(task: Task[..., Any], request: Context) -> Ending:
 
 
 def _attempt(task: Task[..., Any], request: Context) -> Ending:
+    began = monotonic()
     try:
         task.before_start(request.id or "", request.args, request.kwargs)
         value = task.run(*request.args, **request.kwargs)
@@ -114,7 +117,7 @@ def _attempt(task: Task[..., Any], request: Context) -> Ending:
         return Ending(states.REJECTED, exc)
     except Exception as exc:  # noqa: BLE001  whatever the task raises is its result
         return Ending(states.FAILURE, exc, ExceptionInfo(exc))
-    return Ending(states.SUCCESS, value)
+    return Ending(states.SUCCESS, value, seconds=monotonic() - began)
 
 
 def _travelled(task: Task[..., Any], request: Context, value: Any) -> Any:
@@ -133,7 +136,7 @@ def _after(task: Task[..., Any], request: Context, ending: Ending) -> None:
         call_links(task.app, request, ending.value)
         _store(task, request, ending)
         task.on_success(ending.value, task_id, args, kwargs)
-        signals.task_success.send(sender=task, result=ending.value)
+        signals.task_success.send(sender=task, result=ending.value, runtime=ending.seconds)
     elif ending.state == states.RETRY and ending.error is not None:
         cause = ending.value.exc or ending.value
         task.on_retry(cause, task_id, args, kwargs, ending.error)

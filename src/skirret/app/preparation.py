@@ -16,6 +16,15 @@ from skirret.saferepr import argsrepr, kwargsrepr
 
 HIGHEST_PRIORITY = 255
 
+PROTOCOL_HEADERS = frozenset(
+    {
+        "lang", "task", "id", "shadow", "eta", "expires", "group", "group_index", "retries", "timelimit", "root_id",
+        "parent_id", "argsrepr", "kwargsrepr", "origin", "ignore_result", "replaced_task_nesting", "stamped_headers",
+        "stamps", "compression",
+    }
+)  # fmt: skip
+"""Headers that task protocol 2 itself sets; what else is in a message's headers is the caller's own."""
+
 
 @dataclass(slots=True)
 class Plan:
@@ -133,6 +142,8 @@ def _apply(built: TaskMessage, merged: Mapping[str, Any]) -> None:
 def repeat_options(request: Context, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The options under which a request's call would run again, with `changes` on top."""
     repeated = request.as_execution_options()
+    own = {name: value for name, value in (request.headers or {}).items() if name not in PROTOCOL_HEADERS}
+    repeated["headers"] = own or None
     repeated["stamped_headers"] = request.stamped_headers
     repeated.update(request.stamps or {})
     given = dict(changes)
