@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 
 import pytest
 
@@ -82,6 +83,39 @@ def test_messages_and_intervals_are_told(stage, group):
 
     assert group.get(timeout=10, interval=0.002, on_interval=on_interval, on_message=messages.append) == [1, 2, 3]
     assert [meta["task_id"] for meta in messages] == ["a", "b", "c"]
+
+
+def test_others_are_served_while_somebody_ponders_over_one_of_several_results(stage, group):
+    stage.succeed("a", 1)
+    values = group.iterate(timeout=30)
+    assert next(values) == 1  # and the two others are still waited for
+    other = Thread(stage.reader.wait, "x", 30)
+    stage.somebody_waits("x")
+    stage.succeed("x", 2)
+    assert other.outcome(5).result == 2
+
+
+def test_others_are_led_when_somebody_turns_to_one_of_several_results(stage, group):
+    pondering, go_on = threading.Event(), threading.Event()
+
+    def ponder():
+        for value in group.iterate(timeout=30):
+            assert value == 1
+            pondering.set()
+            go_on.wait(30)
+            return
+
+    ponderer = Thread(ponder)
+    stage.somebody_waits("a")
+    other = Thread(stage.reader.wait, "x", 30)
+    stage.somebody_waits("x")
+    stage.succeed("a", 1)
+    assert pondering.wait(10)
+    stage.succeed("x", 2)
+    assert other.outcome(5).result == 2
+    go_on.set()
+    ponderer.outcome()
+    assert stage.reader.room()._by_id == {}
 
 
 def test_iterating_gives_values_and_metas_as_they_arrive(stage, group):

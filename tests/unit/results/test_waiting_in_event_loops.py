@@ -167,7 +167,9 @@ def test_a_closed_loop_is_forgotten_and_disturbs_nobody(stage):
     gc.collect()
 
 
-def test_a_thread_takes_over_when_the_last_coroutine_is_gone(stage):
+def test_a_thread_takes_over_as_soon_as_the_last_coroutine_is_gone(stage, monkeypatch):
+    monkeypatch.setattr(room, "LONGEST", 60.0)
+
     async def main():
         waiting = asyncio.ensure_future(stage.result("a").aget())
         await soon(lambda: stage.reader.room()._watched == {"a"})

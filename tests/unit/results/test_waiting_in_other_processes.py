@@ -56,6 +56,7 @@ async def parent():
     print("parent done")
 
 def child():
+    assert stage.reader._rooms == {}  # not even under a process id that may come again
     room = stage.reader.room()
     assert (room.pid, room._by_id, room._thread) == (os.getpid(), {}, None)
     threading.Timer(0.01, stage.succeed, ("child", 3)).start()
