@@ -136,7 +136,7 @@ def _instance(kind: type[Exception], args: tuple[Any, ...]) -> BaseException | N
 
 def _showable(exc: BaseException) -> bool:
     try:
-        str(exc), repr(exc)
+        f"{exc}{exc!r}"
     except Exception:  # noqa: BLE001  user code
         return False
     return True
