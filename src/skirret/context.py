@@ -16,7 +16,8 @@ _stack: ContextVar[tuple[tuple[Any, Any], ...]] = ContextVar("skirret_task_stack
 _shared_tasks: list[Any] = []
 """Callables of ``shared_task``, called with each app when it is finalised."""
 
-_join_allowed: ContextVar[bool] = ContextVar("skirret_join_allowed", default=True)
+# None where nobody said anything: then it is refused inside tasks.
+_join_allowed: ContextVar[bool | None] = ContextVar("skirret_join_allowed", default=None)
 
 
 def set_default_app(app: Any) -> None:
@@ -78,13 +79,23 @@ def shared_tasks() -> list[Any]:
 
 
 def join_allowed() -> bool:
-    """Whether this context may wait for the result of another task."""
-    return _join_allowed.get()
+    """Whether this context may wait for the result of another task: what was said last, else not inside a task's run.
+
+    A task that is called like a function does not count; it holds no worker's slot.
+    """
+    said = _join_allowed.get()
+    return all(request.called_directly for _, request in _stack.get()) if said is None else said
 
 
-def allow_join(allowed: bool) -> None:
-    """Say whether this context may wait for the result of another task."""
+def allow_join(allowed: bool | None) -> bool | None:
+    """Say whether this context may wait for the result of another task (None: as `join_allowed` finds).
+
+    Returns:
+        What was said before.
+    """
+    before = _join_allowed.get()
     _join_allowed.set(allowed)
+    return before
 
 
 def process() -> int:

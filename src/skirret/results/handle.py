@@ -308,7 +308,7 @@ class TaskHandle(ResultBase, Generic[R]):
             wait: wait for the workers' replies.
             timeout: seconds to wait for them.
         """
-        return self.app.revoke(self.id, terminate=terminate, signal=signal, wait=wait, timeout=timeout)
+        return self.app.revoke(self.id, terminate=terminate, signal=signal or "SIGTERM", wait=wait, timeout=timeout)
 
     async def arevoke(self, terminate: bool = False, signal: str | int | None = None) -> Any:
         """As `revoke`, without blocking the event loop."""

@@ -31,8 +31,7 @@ def assert_will_not_block() -> None:
 
 @contextmanager
 def _joining(allowed: bool) -> Iterator[None]:
-    before = context.join_allowed()
-    context.allow_join(allowed)
+    before = context.allow_join(allowed)
     try:
         yield
     finally:
@@ -49,6 +48,6 @@ def allow_join_result() -> Iterator[None]:
 
 @contextmanager
 def denied_join_result() -> Iterator[None]:
-    """Refuse waiting for results within the block, as the worker does around each task."""
+    """Refuse waiting for results within the block, as it is inside the run of a task."""
     with _joining(False):
         yield

@@ -293,7 +293,7 @@ class ResultSet(ResultBase):
     ) -> Any:
         """Tell all workers not to run the tasks, in one message; see ``AsyncResult.revoke``."""
         ids = [leaf.id for leaf in leaves(self)]
-        return self.app.revoke(ids, terminate=terminate, signal=signal, wait=wait, timeout=timeout)
+        return self.app.revoke(ids, terminate=terminate, signal=signal or "SIGTERM", wait=wait, timeout=timeout)
 
     @property
     def supports_native_join(self) -> bool:

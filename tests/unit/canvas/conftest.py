@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from skirret import context
 from skirret.errors import NotRegistered
 from skirret.results import AsyncResult, EagerResult
 
@@ -64,3 +65,13 @@ def app():
 @pytest.fixture
 def add(app):
     return app.tasks["t.add"]
+
+
+@pytest.fixture(autouse=True)
+def _no_app(monkeypatch: pytest.MonkeyPatch):
+    """No app is current, whatever other tests left behind."""
+    before = context._current_app.get()
+    monkeypatch.setattr(context, "_default_app", None)
+    context.set_current_app(None)
+    yield
+    context.set_current_app(before)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skirret import states
+from skirret import context, states
 from skirret.errors import BackendGetMetaError, TaskRevokedError
+from skirret.request import Context
 from skirret.results import (
     AsyncResult,
     EagerResult,
@@ -137,6 +138,22 @@ def test_permission_to_wait_nests_and_comes_back():
     assert not task_join_will_block()
     with pytest.raises(KeyError), denied_join_result():
         raise KeyError
+    assert not task_join_will_block()
+
+
+def test_waiting_is_refused_inside_the_run_of_a_task_but_not_where_it_is_called_like_a_function():
+    context.push_task("task", Context(called_directly=True))
+    try:
+        assert not task_join_will_block()
+        context.push_task("worker", Context(called_directly=False))
+        context.push_task("task", Context(called_directly=True))
+        assert task_join_will_block()
+        with allow_join_result():
+            assert not task_join_will_block()
+        assert task_join_will_block()
+    finally:
+        for _ in context.task_stack():
+            context.pop_task()
     assert not task_join_will_block()
 
 
