@@ -61,7 +61,7 @@ class Chaos:
             worker.start()
             self.workers += 1
         elif not self._kill_child(worker):
-            return False  # just started: there is none yet; the next look finds one
+            return False  # just started: the next look finds one
         else:
             self.children += 1
         self._next += 1
@@ -70,6 +70,8 @@ class Chaos:
     @staticmethod
     def _kill_child(worker: Worker) -> bool:
         children = worker.children()
+        if len(children) < 2:  # it is still importing the app: killed now, it would rightly say that it cannot start
+            return False
         random.shuffle(children)
         for pid in children:
             try:

@@ -228,6 +228,7 @@ def test_totals_are_sums_with_the_largest_first():
 class FakeWorker:
     def __init__(self) -> None:
         self.log: list[str] = []
+        self.up: list[int] = []
 
     def kill(self) -> None:
         self.log.append("kill")
@@ -236,7 +237,7 @@ class FakeWorker:
         self.log.append("start")
 
     def children(self) -> list[int]:
-        return []
+        return self.up
 
 
 def test_strikes_follow_the_progress_and_all_fall_before_the_end():
@@ -262,9 +263,12 @@ def test_a_killed_worker_is_started_again():
     assert chaos.workers == 1
 
 
-def test_a_strike_waits_until_there_is_a_child_to_hit():
+def test_a_strike_waits_until_the_worker_is_up():
     chaos = Chaos(10, schedule=((0.1, "child"),))
-    assert not chaos.strike(FakeWorker(), 5)
+    worker = FakeWorker()
+    assert not chaos.strike(worker, 5)
+    worker.up = [os.getpid()]
+    assert not chaos.strike(worker, 5)
     assert chaos.due(5) == "child"
 
 
