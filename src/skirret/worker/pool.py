@@ -88,11 +88,12 @@ class Pool:
             child.condemned = True
             child.ask_to_stop()
 
-    def kill(self) -> None:
-        """End all children now."""
+    def kill(self) -> bool:
+        """End all children now; True, because that can be done."""
         self._stopping = True
         for child in self.children:
             child.kill()
+        return True
 
     def close(self) -> None:
         """End the template; its children end with it."""
@@ -217,9 +218,9 @@ class SoloPool:
         self.child.condemned = True
         self.child.ask_to_stop()
 
-    def kill(self) -> None:
-        """Nothing can end a thread: a cold stop of solo ends the process (see ``Worker``)."""
-        self.stop()
+    def kill(self) -> bool:
+        """Nothing can end a thread; False."""
+        return False
 
     def close(self) -> None:
         """Let go of the line."""

@@ -51,8 +51,8 @@ class Children(Protocol):
     def stop(self) -> None:
         """Ask all children to finish and leave."""
 
-    def kill(self) -> None:
-        """End all children now."""
+    def kill(self) -> bool:
+        """End all children now; False where that cannot be done."""
 
     def replace(self, child: ChildLine) -> None:
         """Kill one child; another takes its place."""
@@ -73,6 +73,8 @@ class Supervisor:
         self.dispatcher = Dispatcher(Durations())
         self.pool: Children
         self.fetcher: Fetcher
+        self.abandoned = False
+        """Whether a task still runs that nobody waits for."""
         self._asked = False
         self._acking: dict[int, tuple[ChildLine, Job]] = {}
         self._tick: Timer | None = None
@@ -220,7 +222,8 @@ class Supervisor:
         if self.phase is Phase.WARM:
             self.phase = Phase.COLD
             logger.warning("Cold shutdown: running tasks are interrupted and go back to their queues.")
-            self.pool.kill()
+            if not self.pool.kill():
+                self._abandon()
             self._finish_if_done()
 
     def closed(self) -> None:
@@ -303,6 +306,13 @@ class Supervisor:
             return None
         text = f"the process that ran this task was {how}"
         return lost_record(head, text, _now(), serializer=self.rules.serializer, ttl=self.rules.ttl)
+
+    def _abandon(self) -> None:
+        """What runs cannot be killed: give it back all the same; the process ends without it."""
+        for child in self.pool.children:
+            self._release(list(child.outstanding.values()))
+            self.abandoned = self.abandoned or bool(child.outstanding)
+            child.outstanding.clear()
 
     def _needs_tick(self) -> bool:
         if self.dispatcher.pending:

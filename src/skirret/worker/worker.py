@@ -112,7 +112,7 @@ class Worker:
 
     def _supervise_solo(self) -> None:
         self.loop.run()
-        if self.supervisor.pool.children[0].outstanding:
+        if self.supervisor.abandoned:
             os._exit(EXIT_OK)  # cold: the main thread is inside a task, which has gone back to its queue
 
     def _assemble(self, manifest: Manifest, pool: Pool | SoloPool, kind: str, children: int, slots: int) -> None:

@@ -1,0 +1,83 @@
+"""Tasks that fault tests run in real workers. Each start and end is appended to a ledger that no broker knows of."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+
+from skirret import Skirret
+
+app = Skirret("faults")
+LEDGER = os.environ.get("LEDGER", "ledger.txt")
+
+
+def note(word: str, key: object) -> None:
+    """One line, in one write, to a file opened for appending: whole even if the process dies right after."""
+    line = f"{word} {key} {os.getpid()} {time.monotonic():.6f}\n".encode()
+    fd = os.open(LEDGER, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
+    try:
+        os.write(fd, line)
+    finally:
+        os.close(fd)
+
+
+@app.task
+def quick(key):
+    note("start", key)
+
+
+@app.task
+def short(key, seconds=0.001):
+    note("start", key)
+    time.sleep(seconds)
+    note("end", key)
+
+
+@app.task
+def spin(key, seconds=0.00005):
+    note("start", key)
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+    note("end", key)
+
+
+@app.task
+def hold_the_gil(key, seconds=5):
+    note("start", key)
+    ctypes.PyDLL(None).sleep(seconds)  # PyDLL calls without letting go of the GIL
+    note("end", key)
+
+
+@app.task
+def die(key):
+    note("start", key)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task
+def die_once(key):
+    note("start", key)
+    marker = f"{LEDGER}.{key}"
+    if not os.path.exists(marker):
+        open(marker, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "lived"
+
+
+@app.task(acks_late=False)
+def once_only(key):
+    note("start", key)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task
+def parent():
+    return os.getppid()
+
+
+@app.task
+def empty():
+    return None
