@@ -44,16 +44,16 @@ def memory_mb(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def worker(children: int, env: dict[str, str]) -> Iterator[int]:
-    """A running worker with so many prefork children; its process id. It need not be ready yet."""
+def worker(children: int, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A running worker with so many prefork children. It need not be ready yet."""
     command = [
-        sys.executable, "-m", "skirret", "-A", "benchmarks.tasks", "worker",
-        "--concurrency", str(children), "--loglevel", "WARNING", "--quiet",
+        sys.executable, "-m", "skirret", "--quiet", "-A", "benchmarks.tasks", "worker",
+        "--concurrency", str(children), "--loglevel", "WARNING",
     ]  # fmt: skip
     root = Path(__file__).parents[1]
     process = subprocess.Popen(command, cwd=root, env=os.environ | env, stdin=subprocess.DEVNULL)
     try:
-        yield process.pid
+        yield process
     finally:
         process.terminate()
         try:

@@ -134,12 +134,12 @@ def test_the_guides_worker_says_what_it_serves(guide_worker):
     assert "decorators.simple_task" in guide_worker.said()
 
 
-@pytest.mark.parametrize("number, words", [(0, "concurrency: 4"), (2, "prefork")])
+@pytest.mark.parametrize("number, words", [(0, "4 (prefork)"), (2, "(prefork)")])
 def test_a_worker_option_of_the_guide_is_obeyed(number, words, project, tmp_path, monkeypatch):
     monkeypatch.setenv("SKIRRET_HOME", str(tmp_path))
     command = blocks()["3. Worker / 2"].commands[number]
     with running(command, project) as worker:
-        worker.wait_until_it_says("ready")
+        worker.wait_until_it_says("concurrency")
         assert words in worker.said()
         key = "Calling Tasks / 1"
         assert run_python(key, PYTHON[key], project) == 10
