@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from skirret.brokers.base import Broker, Subscription
+from skirret.testing.conformance import material
 from skirret.testing.conformance.broker_fixtures import BrokerFixtures
 from skirret.testing.conformance.material import Later
 
 Subscribe = Callable[..., Subscription]
 
 
-def heard(subscription: Subscription, count: int, patience: float = 5.0) -> list[tuple[str, bytes]]:
+def heard(subscription: Subscription, count: int) -> list[tuple[str, bytes]]:
     """The next `count` hints."""
     hints: list[tuple[str, bytes]] = []
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + material.patience
     while len(hints) < count and time.monotonic() < deadline:
         hints += subscription.receive(deadline - time.monotonic())
     assert len(hints) == count, hints

@@ -14,6 +14,7 @@ import pytest
 
 from skirret.backends.base import ResultBackend
 from skirret.brokers.base import Broker, Consumer, Limits
+from skirret.testing.conformance import material
 from skirret.testing.conformance.material import HandClock
 
 Outage = Callable[[], AbstractContextManager[object]]
@@ -39,14 +40,18 @@ class BrokerFixtures:
     patience: ClassVar[float] = 5.0
     """Seconds within which what must come, comes."""
 
-    examples: ClassVar[int] = 60
+    examples: ClassVar[int] = 100
     """How many histories the state machine tells."""
 
-    steps: ClassVar[int] = 40
+    steps: ClassVar[int] = 50
     """How long each of them is at most."""
 
     LEASE: ClassVar[float] = 30.0
     BEAT: ClassVar[float] = 5.0
+
+    @pytest.fixture(autouse=True)
+    def _patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(material, "patience", self.patience)
 
     @pytest.fixture
     def broker(self) -> Broker:

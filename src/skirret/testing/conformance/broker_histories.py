@@ -15,7 +15,6 @@ from skirret.testing.conformance.material import HandClock
 class HistoryPromises(BrokerFixtures):
     """Random histories against a model."""
 
-    @pytest.mark.timeout(600)
     def test_no_history_breaks_a_promise(
         self, request: pytest.FixtureRequest, broker: Broker, second_broker: Broker, clock: HandClock
     ) -> None:
@@ -32,6 +31,6 @@ class HistoryPromises(BrokerFixtures):
                 max_examples=self.examples,
                 stateful_step_count=self.steps,
                 deadline=None,
-                suppress_health_check=tuple(HealthCheck.__members__.values()),
+                suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
             ),
         )

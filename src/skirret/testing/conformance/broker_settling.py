@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from skirret.brokers.base import Broker, Consumer
+from skirret.brokers.base import Broker, Consumer, QueueSize
 from skirret.errors import OperationalError
 from skirret.outcome import Ack, DeadLetter, Defer, Release, Retry, Settlement
 from skirret.testing.conformance.broker_fixtures import BrokerFixtures, MakeConsumer, Outage
@@ -259,6 +259,18 @@ class SettlingPromises(BrokerFixtures):
         assert sorted(ids(take(consumer, 4))) == ["a2", "b", "c2", "d"]
         assert [one.task_id for one in broker.dead(queue)] == ["e"]
         self.nothing_comes(consumer)
+
+    def test_a_batch_that_cannot_be_written_changes_nothing(
+        self, broker: Broker, consumer: Consumer, queue: str
+    ) -> None:
+        broker.publish(messages("ab", queue))
+        a, b = take(consumer, 2)
+        broken = message("broken", queue)
+        broken.envelope.headers["what"] = object()  # no serializer knows it
+        with pytest.raises(Exception):  # noqa: B017, PT011  which one is the encoder's business
+            consumer.settle([Ack(tag=a.tag, successors=[message("next", queue)]), Ack(tag=b.tag, successors=[broken])])
+        assert broker.size(queue) == QueueSize(held=2)
+        assert consumer.settle([Ack(tag=a.tag), Ack(tag=b.tag)]) == [True, True]
 
     def test_a_settlement_on_a_server_that_is_down_raises_and_may_be_repeated(
         self, broker: Broker, consumer: Consumer, queue: str, outage: Outage

@@ -174,7 +174,7 @@ class TakingPromises(BrokerFixtures):
         def wait() -> list[str]:
             waiter = self.consume(broker, [queue], clock)
             try:
-                return ids(take(waiter, 1, self.patience))
+                return ids(take(waiter, 1))
             finally:
                 waiter.close()
 

@@ -19,6 +19,9 @@ T = TypeVar("T")
 BODY = b'[[], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
 _nonces = itertools.count(1)
 
+patience = 5.0
+"""Seconds within which what must come, comes: each test sets that of its exam."""
+
 
 class HandClock:
     """A monotonic clock that moves only when it is told to; give it as ``Limits.clock``."""
@@ -86,7 +89,7 @@ def ids(deliveries: Iterable[Delivery]) -> list[str]:
     return [id_of(delivery.raw) for delivery in deliveries]
 
 
-def take(consumer: Consumer, count: int, patience: float = 5.0) -> list[Delivery]:
+def take(consumer: Consumer, count: int) -> list[Delivery]:
     """Exactly `count` messages, in as many takes as the server needs for them."""
     taken: list[Delivery] = []
     deadline = time.monotonic() + patience
@@ -96,13 +99,13 @@ def take(consumer: Consumer, count: int, patience: float = 5.0) -> list[Delivery
     return taken
 
 
-def take_one(consumer: Consumer, patience: float = 5.0) -> Delivery:
+def take_one(consumer: Consumer) -> Delivery:
     """The next message."""
-    return take(consumer, 1, patience)[0]
+    return take(consumer, 1)[0]
 
 
-def eventually(condition: Callable[[], T], patience: float = 5.0) -> T:
-    """The first true value of `condition`, asked again and again; fails after `patience` seconds."""
+def eventually(condition: Callable[[], T]) -> T:
+    """The first true value of `condition`, asked again and again."""
     deadline = time.monotonic() + patience
     while True:
         value = condition()
