@@ -68,6 +68,6 @@ def check(names: Iterable[str], call: str = "apply_async") -> None:
     for name in names:
         if name in KNOWN:
             continue
-        near = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.8)
+        near = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.75)
         if near:
             raise TypeError(f"{call}() got an unknown option {name!r}; did you mean {near[0]!r}?")

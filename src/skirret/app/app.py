@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from skirret import context
+from skirret.app.caller import user_file
 from skirret.app.clients import Clients
 from skirret.app.publisher import Publisher
 from skirret.app.registry import TaskRegistry
@@ -30,22 +30,12 @@ if TYPE_CHECKING:
     from skirret.canvas import Signature
     from skirret.results import AsyncResult, GroupResult, ResultReader, ResultSet
 
-_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _living: weakref.WeakSet[Skirret] = weakref.WeakSet()
 
 
 def living_apps() -> list[Skirret]:
     """All apps of this process."""
     return list(_living)
-
-
-def _creator() -> Path:
-    # The file whose code creates the app: the first one on the stack that is not ours.
-    frame = sys._getframe(1)  # noqa: SLF001  the documented way to ask who calls
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    name = frame.f_code.co_filename
-    return Path.cwd() / "__interactive__" if name.startswith("<") else Path(name).absolute()
 
 
 class Skirret(TaskHolder):
@@ -96,7 +86,7 @@ class Skirret(TaskHolder):
         **kwargs: Any,
     ) -> None:
         self.main = main
-        self.origin = _creator()
+        self.origin = user_file()
         self.conf = Conf()
         super().__init__(tasks, task_cls, autofinalize=autofinalize)
         self.strict_typing = strict_typing

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from skirret.app.caller import user_frame
 from skirret.app.lineage import worker_call
 from skirret.errors import AlwaysEagerIgnored
 from skirret.message import Publication
@@ -60,10 +60,10 @@ def call(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) 
         return task.apply(args, kwargs, **options)
     if options:
         publication = publisher.prepare(task.name, args, kwargs, task=task, **options)
-        publisher.send((publication,), **_how(options), stacklevel=4)
+        publisher.send((publication,), **_how(options))
     else:
         publication = publisher.prepare(task.name, args, kwargs, task=task)
-        publisher.send((publication,), stacklevel=4)
+        publisher.send((publication,))
     return handle(task.app, publication, task.name, options)
 
 
@@ -72,6 +72,8 @@ async def acall(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str,
     args, kwargs = checked(task, args, kwargs, options)
     publisher = task.app.publisher
     if publisher.view.always_eager:
+        import asyncio  # a heavy import that synchronous callers do not need
+
         return await asyncio.to_thread(task.apply, args, kwargs, **options)
     publication = publisher.prepare(task.name, args, kwargs, task=task, **options)
     await publisher.asend((publication,), **_how(options))
@@ -103,12 +105,12 @@ def call_by_name(app: Any, name: Any, args: Any, kwargs: Any, options: dict[str,
         warnings.warn(
             "task_always_eager does not apply to send_task(), which sends by name: the task was sent to the broker",
             AlwaysEagerIgnored,
-            stacklevel=3,
+            stacklevel=user_frame()[1],
         )
     # The registry, not app.tasks: sending by name must not finalise the app.
     task = app.registry.get(name)
     publication = publisher.prepare(name, args or (), kwargs or {}, task=task, **options)
-    publisher.send((publication,), **_how(options), stacklevel=3)
+    publisher.send((publication,), **_how(options))
     return handle(app, publication, name, options)
 
 
@@ -135,5 +137,5 @@ def call_many(app: Any, calls: Iterable[Any]) -> list[Any]:
                     continue
             publications.append(publisher.prepare(name, args, kwargs, task=task, **options))
             results.append(handle(app, publications[-1], name, options))
-        publisher.send(publications, stacklevel=3)
+        publisher.send(publications)
     return results

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from skirret import context
+from skirret.app.caller import user_frame
 from skirret.backends.base import ResultBackend
 from skirret.brokers.base import Broker
 from skirret.coordination.base import Coordination
@@ -56,7 +57,9 @@ class Clients:
         conf = self._conf()
         url = conf.get("broker_write_url") or conf.get("broker_url")
         if not url:
-            return f"sqlite:///{self.embedded_path()}"
+            from skirret.stores.sqlite.location import url_of
+
+            return url_of(self.embedded_path())
         return str(url if isinstance(url, str) else next(iter(url))).split(";")[0]
 
     def is_embedded(self) -> bool:
@@ -137,7 +140,7 @@ class Clients:
         accept = conf.get("result_accept_content") or conf.get("accept_content")
         return ResultReader(self.backend, accept=accept, serializer=conf.get("result_serializer") or "json")
 
-    def warn_if_embedded(self, stacklevel: int) -> None:
+    def warn_if_embedded(self) -> None:
         """Say once a process that the embedded file is in use, and which; a running task's worker has said so."""
         if self._warned or not self.is_embedded():
             return
@@ -148,9 +151,9 @@ class Clients:
         warnings.warn(
             f"no broker is configured, so tasks go to the embedded file {self.embedded_path()}. A worker of this "
             "project finds the same file. Set broker_url (or SKIRRET_BROKER_URL) to use a server, or to this file's "
-            f"own address sqlite:///{self.embedded_path()} to silence this warning.",
+            f"own address {self.broker_url()} to silence this warning.",
             EmbeddedBrokerWarning,
-            stacklevel=stacklevel + 1,
+            stacklevel=user_frame()[1],
         )
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from skirret import context
+from skirret.app.caller import user_frame
 from skirret.app.current import Proxy, app_or_default
 from skirret.app.rerun import with_autoretry
 from skirret.app.task import AsyncTask, Task
@@ -148,7 +149,7 @@ def _warn_if_other(app: Skirret, name: str, known: Task[..., Any], function: Cal
         f"two functions are registered as task {name!r}: {_place(existing)} and {_place(function)}. The first one "
         "stays; calls of the second run the first. Give one of them a name= of its own.",
         DuplicateTaskNameWarning,
-        stacklevel=_outside(),
+        stacklevel=user_frame()[1],
     )
 
 
@@ -156,17 +157,6 @@ def _place(function: Any) -> str:
     code = getattr(inspect.unwrap(function), "__code__", None)
     where = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
     return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', function)}{where}"
-
-
-def _outside() -> int:
-    # The stack level of the first caller that is not this package.
-    level = 2
-    frame = inspect.currentframe()
-    frame = frame.f_back if frame is not None else None
-    while frame is not None and str(frame.f_globals.get("__name__", "")).startswith("skirret."):
-        frame = frame.f_back
-        level += 1
-    return level - 1
 
 
 @overload

@@ -8,22 +8,20 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from skirret import context, signals, states
 from skirret.app.calling import checked
-from skirret.app.exception_info import ExceptionInfo
 from skirret.app.links import call_errbacks, call_links
 from skirret.app.requests import request_of
+from skirret.app.task import Task
 from skirret.clock import monotonic
 from skirret.errors import ContentDisallowed, Ignore, Reject, Retry
+from skirret.excinfo import ExceptionInfo
 from skirret.message import Malformed, TaskMessage
 from skirret.request import Context
 from skirret.results import EagerResult
 from skirret.wire import task as wire
-
-if TYPE_CHECKING:
-    from skirret.app.task import Task
 
 
 @dataclass(slots=True)
@@ -105,19 +103,27 @@ def _attempt(task: Task[..., Any], request: Context) -> Ending:
     began = monotonic()
     try:
         task.before_start(request.id or "", request.args, request.kwargs)
-        value = task.run(*request.args, **request.kwargs)
+        value = _called(task, request)
         if asyncio.iscoroutine(value):
             value = run_coroutine(value)
         value = _travelled(task, request, value)
     except Retry as exc:
-        return Ending(states.RETRY, exc, ExceptionInfo(exc))
+        return Ending(states.RETRY, exc, ExceptionInfo.of(exc))
     except Ignore as exc:
         return Ending(states.IGNORED, exc)
     except Reject as exc:
         return Ending(states.REJECTED, exc)
     except Exception as exc:  # noqa: BLE001  whatever the task raises is its result
-        return Ending(states.FAILURE, exc, ExceptionInfo(exc))
+        return Ending(states.FAILURE, exc, ExceptionInfo.of(exc))
     return Ending(states.SUCCESS, value, seconds=monotonic() - began)
+
+
+def _called(task: Task[..., Any], request: Context) -> Any:
+    # A task with a __call__ of its own is entered through it, as in a worker.
+    if type(task).__call__ is Task.__call__:
+        return task.run(*request.args, **request.kwargs)
+    request.awaits_call = True
+    return task(*request.args, **request.kwargs)
 
 
 def _travelled(task: Task[..., Any], request: Context, value: Any) -> Any:
@@ -147,7 +153,7 @@ def _after(task: Task[..., Any], request: Context, ending: Ending) -> None:
         task.on_failure(ending.value, task_id, args, kwargs, ending.error)
         signals.task_failure.send(
             sender=task, task_id=task_id, exception=ending.value, args=args, kwargs=kwargs,
-            traceback=ending.error.tb, einfo=ending.error,
+            traceback=ending.value.__traceback__, einfo=ending.error,
         )  # fmt: skip
 
 

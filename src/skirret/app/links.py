@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from skirret.app.exception_info import ExceptionInfo
+from skirret.excinfo import ExceptionInfo
 from skirret.request import Context
 
 if TYPE_CHECKING:

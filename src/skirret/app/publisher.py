@@ -146,7 +146,6 @@ class Publisher:
         *,
         retry: bool | None = None,
         retry_policy: Mapping[str, Any] | None = None,
-        stacklevel: int = 2,
     ) -> None:
         """Hand messages to the broker, durably, or raise.
 
@@ -154,7 +153,6 @@ class Publisher:
             publications: what `prepare` made; the broker stores a repeated one once.
             retry: repeat after a failure; None is as the settings say.
             retry_policy: instead of ``task_publish_retry_policy``.
-            stacklevel: which caller a warning shows.
 
         Raises:
             OperationalError: the broker cannot be reached or refuses, within ``broker_publish_timeout`` seconds.
@@ -163,7 +161,7 @@ class Publisher:
             return
         view = self.view
         clients = self._app.clients
-        clients.warn_if_embedded(stacklevel + 1)
+        clients.warn_if_embedded()
         policy = view.retry if retry_policy is None else RetryPolicy.of(retry_policy)
         if retry is not None and not retry:
             policy = NO_RETRY
@@ -202,7 +200,7 @@ class Publisher:
         """
         from skirret.app.group_commit import committer
 
-        self._app.clients.warn_if_embedded(3)
+        self._app.clients.warn_if_embedded()
         await committer().submit(self, publications, {"retry": retry, "retry_policy": retry_policy})
 
     def _refusal(self, publications: Sequence[Publication], attempts: int, exc: OperationalError) -> OperationalError:

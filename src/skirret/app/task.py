@@ -15,8 +15,8 @@ from skirret.request import Context
 
 if TYPE_CHECKING:
     from skirret.app.app import Skirret
-    from skirret.app.exception_info import ExceptionInfo
     from skirret.canvas import Signature
+    from skirret.excinfo import ExceptionInfo
     from skirret.results import AsyncResult, EagerResult
 
 P = ParamSpec("P")

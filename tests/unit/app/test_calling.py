@@ -38,7 +38,7 @@ def test_a_direct_call_runs_the_function_here_and_sends_nothing(app, add):
 
 
 @pytest.mark.parametrize(
-    ("args", "kwargs"),
+    "args, kwargs",
     [((1,), {}), ((1, 2, 3), {}), ((), {"x": 1}), ((1, 2), {"x": 3}), ((1, 2), {"z": 3}), ((), {})],
 )
 def test_arguments_that_do_not_fit_are_refused_at_the_call_with_the_signature(app, add, args, kwargs):
@@ -48,7 +48,7 @@ def test_arguments_that_do_not_fit_are_refused_at_the_call_with_the_signature(ap
 
 
 @pytest.mark.parametrize(
-    ("args", "kwargs", "fits"),
+    "args, kwargs, fits",
     [
         ((1, 2), {}, True), ((1,), {"b": 2}, True), ((), {"a": 1, "b": 2}, True), ((1, 2, 3), {}, True),
         ((1, 2), {"c": 3}, True), ((), {"a": 1, "c": 3, "b": 2}, True), ((1, 2, 3, 4), {}, False),

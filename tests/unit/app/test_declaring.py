@@ -34,7 +34,7 @@ def test_a_name_can_be_given(app):
 
 
 @pytest.mark.parametrize(
-    ("main", "file", "spec", "name"),
+    "main, file, spec, name",
     [
         ("proj", "/x/tasks.py", None, "proj.work"),
         (None, "/x/tasks.py", None, "tasks.work"),

@@ -61,7 +61,7 @@ def test_an_argument_that_cannot_travel_is_refused_as_by_delay(app):
 
 
 def test_a_result_that_cannot_travel_is_a_failure_unless_it_is_ignored(app):
-    task = app.task(name="t")(lambda: object())
+    task = app.task(name="t")(object)
     assert isinstance(task.apply().result, EncodeError)
     assert task.apply().state == states.FAILURE
     assert task.apply(ignore_result=True).state == states.SUCCESS
@@ -192,7 +192,7 @@ def test_callbacks_get_the_result_and_errbacks_the_error(app):
     app.conf.task_always_eager = True
     seen = []
     note = app.task(name="note")(lambda value, extra=None: seen.append((value, extra)))
-    by_id = app.task(name="by_id")(lambda task_id: seen.append(task_id))
+    by_id = app.task(name="by_id")(seen.append)
     in_place = app.task(name="in_place")(lambda request, exc, traceback: seen.append((request.id, str(exc))))
 
     @app.task
@@ -244,3 +244,22 @@ def test_update_state_stores_progress_of_the_running_call(app):
 def test_an_eager_run_checks_arguments(app):
     with pytest.raises(TypeError):
         app.task(name="t")(lambda x: x).apply(())
+
+
+def test_a_call_method_of_the_tasks_own_is_used_once_with_the_same_request(app):
+    log = []
+
+    class Wrapped(Task):
+        def __call__(self, *args, **kwargs):
+            log.append(("before", self.request.id))
+            value = super().__call__(*args, **kwargs)
+            log.append(("after", value))
+            return value
+
+    @app.task(base=Wrapped, bind=True)
+    def work(self, x):
+        log.append(("run", self.request.id))
+        return x
+
+    assert work.apply((5,), task_id="tid").get() == 5
+    assert log == [("before", "tid"), ("run", "tid"), ("after", 5)]

@@ -24,7 +24,7 @@ def test_without_routes_everything_goes_directly_to_the_default_queue(app):
 
 
 @pytest.mark.parametrize(
-    ("name", "queue"),
+    "name, queue",
     [
         ("feed.import", "exact"), ("feed.export", "globbed"), ("video.encode", "regex"), ("audio.encode", "regex"),
         ("other", "celery"), ("afeed.x", "celery"),
@@ -149,7 +149,7 @@ def test_the_default_queue_comes_first_and_max_priority_is_inherited(app):
 
 
 @pytest.mark.parametrize(
-    ("exchange", "key", "queue"),
+    "exchange, key, queue",
     [
         ("direct", "k", "d"), ("direct", "z", "celery"), ("topic", "img.png", "t"), ("topic", "img", "t"),
         ("topic", "txt.a", "w"), ("topic", "txt.a.b", "celery"), ("fan", "anything", "f"), ("none", "k", "celery"),

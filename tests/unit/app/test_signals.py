@@ -159,7 +159,7 @@ def test_before_task_publish_may_change_headers_properties_and_arguments(app, li
 
     def change(sender, body, headers, properties, exchange, routing_key, **kwargs):
         seen.update(sender=sender, routing_key=routing_key, exchange=exchange, **kwargs)
-        args, options, embed = body
+        _args, options, embed = body
         options["added"] = 2
         headers["trace"] = "t1"
         properties["priority"] = 9
