@@ -234,3 +234,15 @@ def test_an_app_that_cannot_be_imported_is_told_with_its_traceback(project: Proj
     with running("skirret -A broken worker", project.directory, project.env) as program:
         assert program.wait(15) == 78
         assert "nowhere_to_be_found" in program.said()
+
+
+@pytest.mark.parametrize("options", ["-c 1", "-P solo"])
+def test_a_foreign_file_is_refused_in_words_and_left_alone(project: Project, options: str) -> None:
+    project.home.mkdir(mode=0o700)
+    foreign = project.home / "queue.sqlite3"
+    foreign.write_bytes(b"somebody's diary " * 1000)
+    with running(f"skirret -A faults_app worker {options}", project.directory, project.env) as program:
+        assert program.wait(15) in {69, 78}
+        assert "queue.sqlite3" in program.said()
+        assert "Traceback" not in program.said()
+    assert foreign.read_bytes() == b"somebody's diary " * 1000

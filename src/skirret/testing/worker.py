@@ -42,12 +42,11 @@ def worker(
     children = SoloPool(loop, Heard(supervisor.frames, supervisor.pump, supervisor.died), slots=slots)
     supervisor.pool = children
     told = Told(supervisor.taken, supervisor.settled, supervisor.fenced, supervisor.closed)
-    queues = [queue.name for queue in manifest.queues]
     fetcher = Fetcher(
         app.broker,
         app.backend,
         app.coordination,
-        queues,
+        list(app.queues.values()),
         limits or rules.limits,
         rules.max_bytes,
         loop.call_from_thread,

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 from skirret import backoff, clock
 from skirret.backends.base import ResultBackend
-from skirret.brokers.base import Broker, Consumer, Limits
+from skirret.brokers.base import Broker, Consumer, Limits, Queue
 from skirret.coordination.base import Coordination
-from skirret.errors import BackendError, OperationalError
+from skirret.errors import BackendError, ImproperlyConfigured, OperationalError
 from skirret.message import Delivery, Malformed, Publication, Record
 from skirret.outcome import Ack, DeadLetter, Retry, Settlement
 from skirret.wire.envelope import Head, head
@@ -53,7 +53,7 @@ class Fetcher(threading.Thread):
 
     Args:
         broker, backend, coordination: the servers.
-        queues: names of the queues to consume.
+        queues: the queues to consume; they are declared for each incarnation.
         limits: lease, beat and delivery numbers.
         max_bytes: a larger message is malformed.
         call: runs a callable on the supervisor's loop.
@@ -65,7 +65,7 @@ class Fetcher(threading.Thread):
         broker: Broker,
         backend: ResultBackend,
         coordination: Coordination | None,
-        queues: Sequence[str],
+        queues: Sequence[Queue],
         limits: Limits,
         max_bytes: int,
         call: Callable[[Callable[[], object]], None],
@@ -73,10 +73,12 @@ class Fetcher(threading.Thread):
     ) -> None:
         super().__init__(name="skirret-fetch", daemon=True)
         self.cid = ""
+        self.refused: ImproperlyConfigured | None = None
+        """Why the servers cannot be used at all, after ``closed``."""
         self._broker = broker
         self._backend = backend
         self._coordination = coordination
-        self._together = backend.enabled and backend.identity == broker.identity
+        self._together = False
         self._queues = list(queues)
         self._limits = limits
         self._max_bytes = max_bytes
@@ -142,15 +144,14 @@ class Fetcher(threading.Thread):
             except (OperationalError, BackendError) as exc:
                 if not self._patience(exc):
                     break
+            except ImproperlyConfigured as exc:  # no patience will make a foreign file or a wrong option right
+                self.refused = exc
+                break
             except Exception:
                 logger.exception("A bug while talking to the broker; the worker goes on. Please report it.")
                 if not self._patience(None):
                     break
-        if self._consumer is not None:
-            try:
-                self._consumer.close()
-            except OperationalError as exc:
-                logger.warning("Could not say good-bye to the broker (%s); its lease will run out instead.", exc)
+        self._part()
         self._call(self._told.closed)
 
     def _round(self) -> bool:
@@ -171,10 +172,22 @@ class Fetcher(threading.Thread):
         return True
 
     def _begin(self) -> Consumer:
+        self._broker.declare(self._queues)
+        self._together = self._backend.enabled and self._backend.identity == self._broker.identity
         self.cid = secrets.token_hex(16)
-        self._consumer = self._broker.consumer(self._queues, self.cid, limits=self._limits)
+        names = [queue.name for queue in self._queues]
+        self._consumer = self._broker.consumer(names, self.cid, limits=self._limits)
         self._next_beat = 0.0
         return self._consumer
+
+    def _part(self) -> None:
+        """Let go of the incarnation, whoever has its messages now."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            try:
+                consumer.close()
+            except OperationalError as exc:
+                logger.warning("Could not say good-bye to the broker (%s); its lease will run out instead.", exc)
 
     def _beat(self, consumer: Consumer) -> None:
         if not consumer.beat():
@@ -190,7 +203,7 @@ class Fetcher(threading.Thread):
             "This worker was silent for longer than its lease, so others have taken over its messages. "
             "It drops what it ran and begins anew."
         )
-        self._consumer = None
+        self._part()
         self._settlements.clear()
         self._wanted = 0
         self._call(self._told.fenced)

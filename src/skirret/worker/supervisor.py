@@ -227,7 +227,9 @@ class Supervisor:
             self._finish_if_done()
 
     def closed(self) -> None:
-        """The fetcher has settled everything and let go."""
+        """The fetcher has settled everything and let go, or cannot work at all."""
+        self.phase = Phase.CLOSING
+        self.pool.stop()
         self.loop.stop()
 
     # -- inside

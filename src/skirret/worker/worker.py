@@ -52,6 +52,8 @@ def run_worker(options: WorkerOptions) -> int:
     except SkirretError as exc:
         _complain(f"The worker stopped: {exc}")
         return EXIT_BROKER
+    except KeyboardInterrupt:  # before the worker listened to signals: nothing was taken yet
+        return EXIT_OK
 
 
 class Worker:
@@ -86,8 +88,7 @@ class Worker:
         finally:
             pool.close()
             self.loop.close()
-        logger.info("%s stopped.", self.hostname)
-        return EXIT_OK
+        return self._ended()
 
     def _run_solo(self) -> int:
         from skirret.worker.child.describe import describe, load_app
@@ -108,6 +109,12 @@ class Worker:
         supervising.join()
         pool.close()
         self.loop.close()
+        return self._ended()
+
+    def _ended(self) -> int:
+        if self.fetcher.refused is not None:
+            raise self.fetcher.refused
+        logger.info("%s stopped.", self.hostname)
         return EXIT_OK
 
     def _supervise_solo(self) -> None:
@@ -121,16 +128,15 @@ class Worker:
         backend = open_backend(manifest.backend_url, conf.result_backend_transport_options or {})
         shared = open_coordination(manifest.coordination_url, {}) if manifest.coordination_url else None
         queues = self._queues(manifest, conf)
-        broker.declare(queues)
         if self.options.purge:
             purged = sum(broker.purge(queue.name) for queue in queues)
             logger.warning("Purged %d message(s).", purged)
         rules = Rules(manifest.tasks, conf, stores_results=backend.enabled, grace=self.options.grace)
         self.supervisor = Supervisor(self.loop, rules)
         self.supervisor.pool = pool
-        names = [queue.name for queue in queues]
-        self.fetcher = self.supervisor.fetcher = self._new_fetcher(broker, backend, shared, names, rules)
+        self.fetcher = self.supervisor.fetcher = self._new_fetcher(broker, backend, shared, queues, rules)
         if not self.options.quiet:
+            names = [queue.name for queue in queues]
             text = banner(manifest, self.hostname, pool=kind, children=children, slots=slots, queues=names)
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -140,7 +146,7 @@ class Worker:
         broker: Broker,
         backend: ResultBackend,
         shared: Coordination | None,
-        queues: list[str],
+        queues: list[Queue],
         rules: Rules,
     ) -> Fetcher:
         told = Told(self.supervisor.taken, self.supervisor.settled, self.supervisor.fenced, self.supervisor.closed)
