@@ -30,7 +30,7 @@ def show_table(
         session: the caller's.
         columns: the headings.
         rows: one value a column; None prints as nothing.
-        title: over the table, for people only.
+        title: over the table, at a terminal only.
         numbers: headings of columns that are aligned to the right.
     """
     texts = [["" if value is None else printable(str(value)) for value in row] for row in rows]
@@ -68,12 +68,15 @@ def _show_rich(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", header_style="bold", expand=False)
+    table = Table(header_style="bold", expand=False)
     for name in columns:
         table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    console(session).print(table)
+    out = console(session)
+    if title:
+        out.print(Text(title, style="bold"))
+    out.print(table)
 
 
 def console(session: Session, *, stderr: bool = False) -> Any:

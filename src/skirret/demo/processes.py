@@ -157,12 +157,17 @@ class Worker:
         deadline = time.monotonic() + seconds
         while (left := self._left()) and time.monotonic() < deadline:
             time.sleep(_POLL)
-        for pid in left:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        return len(left)
+        killed = set(left)
+        while left:  # again, because one may have forked while it was killed
+            for pid in left:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            time.sleep(_POLL)
+            left = self._left()
+            killed.update(left)
+        return len(killed)
 
     def _left(self) -> list[int]:
         return sorted({pid for leader in self.leaders for pid in members(leader)})

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,11 +18,16 @@ from skirret.demo.measure import measure
 from skirret.demo.processes import Worker
 from skirret.demo.verdict import Report, add_up, prove
 from skirret.errors import SkirretError
+from skirret.meta import ResultMeta
 from skirret.stores.sqlite.location import DIRECTORY, FILE, url_of
 from skirret.url import mask
 
+# Files that the demo measures itself to compare.
 SAMPLE: Final = 100
 TICK: Final = 0.05
+# Results that one look asks for, in the order of sending; those that were overtaken are asked for now and then.
+WINDOW: Final = 500
+LATE_EVERY: Final = 0.3
 # Longer than a lease and its sweep (reliability P4), so that a take-over is not mistaken for a loss.
 PATIENCE: Final = 60.0
 # A lease of the shipped 30 s would only make the spectator wait.
@@ -88,6 +94,8 @@ class Demo:
     chaos: Chaos | None = field(init=False)
     interrupted: bool = field(init=False, default=False)
     _outstanding: dict[str, str] = field(init=False, default_factory=dict)
+    _late: dict[str, str] = field(init=False, default_factory=dict)
+    _look_at_late: float = field(init=False, default=0.0)
     _found: dict[str, dict[str, Any]] = field(init=False, default_factory=dict)
     _failed: dict[str, str] = field(init=False, default_factory=dict)
     _example: str = field(init=False, default="")
@@ -186,23 +194,35 @@ class Demo:
 
     def _collect(self, timeout: float) -> int:
         """Take the results that are ready, waiting up to `timeout` seconds for the first; how many."""
-        ids = list(self._outstanding)[:500]
-        if not ids:
-            return 0
-        metas = self.app.reader.metas(ids)
-        ready = {task_id: meta for task_id, meta in metas.items() if meta.status in states.READY_STATES}
+        ids = list(islice(self._outstanding, WINDOW))
+        if time.monotonic() >= self._look_at_late or not ids:
+            self._look_at_late = time.monotonic() + LATE_EVERY
+            ids += self._late
+        ready = {
+            task_id: meta for task_id, meta in self.app.reader.metas(ids).items() if meta.status in states.READY_STATES
+        }
         if not ready and timeout:
             time.sleep(timeout)
+        # Who was overtaken (a retry goes to the end of the queue) must not fill the window.
+        overtaken = [task_id for task_id in ids if task_id in self._outstanding]
+        while overtaken and overtaken[-1] not in ready:
+            overtaken.pop()
+        for task_id in overtaken:
+            if task_id not in ready:
+                self._late[task_id] = self._outstanding.pop(task_id)
         for task_id, meta in ready.items():
-            path = self._outstanding.pop(task_id)
-            if meta.status == states.SUCCESS:
-                self._found[path] = meta.result
-                self.progress.done += 1
-                self.progress.retried += meta.result["attempts"] > 1
-            else:
-                self._failed[path] = f"{meta.status}: {meta.result!r}"
-                self.progress.failed += 1
+            home = self._outstanding if task_id in self._outstanding else self._late
+            self._note(home.pop(task_id), meta)
         return len(ready)
+
+    def _note(self, path: str, meta: ResultMeta) -> None:
+        if meta.status == states.SUCCESS:
+            self._found[path] = meta.result
+            self.progress.done += 1
+            self.progress.retried += meta.result["attempts"] > 1
+        else:
+            self._failed[path] = f"{meta.status}: {meta.result!r}"
+            self.progress.failed += 1
 
     def _disturb(self) -> bool:
         done = self.progress.done + self.progress.failed
