@@ -6,7 +6,6 @@ something wins; None says nothing.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -68,6 +67,8 @@ def check(names: Iterable[str], call: str = "apply_async") -> None:
     for name in names:
         if name in KNOWN:
             continue
+        import difflib  # only errors need it
+
         near = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.75)
         if near:
             raise TypeError(f"{call}() got an unknown option {name!r}; did you mean {near[0]!r}?")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import uuid as uuids
 from typing import Any
@@ -48,5 +47,7 @@ def origin() -> str:
     global _origin
     process = os.getpid()
     if _origin[0] != process:
+        import socket
+
         _origin = (process, f"gen{process}@{socket.gethostname()}")
     return _origin[1]

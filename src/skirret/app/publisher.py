@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -110,7 +110,7 @@ class Publisher:
             task_id=built.id,
             due=None if built.eta is None else built.eta.timestamp(),
             expires=None if built.expires is None else built.expires.timestamp(),
-            nonce=secrets.token_hex(16),
+            nonce=os.urandom(16).hex(),
         )
 
     def _announce(self, built: TaskMessage, envelope: Envelope, planned: Plan, view: SettingsView) -> Envelope:

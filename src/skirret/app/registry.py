@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
@@ -21,6 +20,8 @@ class TaskRegistry(MutableMapping[str, Any]):
         try:
             return self._tasks[name]
         except KeyError:
+            import difflib  # only errors need it
+
             near = difflib.get_close_matches(str(name), self._tasks, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise NotRegistered(f"no task {name!r} is registered in this app{hint}") from None

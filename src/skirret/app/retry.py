@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from skirret.backoff import exponential
-
 
 @dataclass(frozen=True, slots=True)
 class Again:
@@ -74,5 +72,7 @@ class Autoretry:
         """What ``Task.retry`` is called with after `retries` retries."""
         given = dict(self.options or {})
         if self.backoff:
+            from skirret.backoff import exponential  # brings the random module, which publishers do not need
+
             given["countdown"] = exponential(retries, factor=self.backoff, maximum=self.maximum, jitter=self.jitter)
         return given
