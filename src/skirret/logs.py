@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from typing import Any, Final, TextIO
@@ -287,8 +288,55 @@ def setup(
     return handler
 
 
+def setup_from(
+    settings: Mapping[str, Any],
+    loglevel: str | int = "WARNING",
+    logfile: str | None = None,
+    *,
+    json: bool = False,
+    color: bool | None = None,
+    redirect: bool = False,
+) -> None:
+    """`setup` as the ``worker_*`` settings ask; a receiver of the signal ``setup_logging`` does it all itself instead.
+
+    Args:
+        settings: the app's settings by key.
+        loglevel, logfile: see `setup`.
+        json, color: see `setup`; unset they are as the settings say.
+        redirect: whether ``worker_redirect_stdouts`` counts; only in processes that run tasks.
+
+    Raises:
+        ImproperlyConfigured: see `setup`.
+    """
+    from skirret import signals
+
+    number, plain = level_number(loglevel), settings.get("worker_log_format")
+    colorize = settings.get("worker_log_color") if color is None else color
+    told: dict[str, Any] = {"loglevel": number, "logfile": logfile, "format": plain, "colorize": colorize}
+    if signals.setup_logging.receivers:
+        signals.setup_logging.send(sender=None, **told)
+        return
+    setup(
+        number,
+        logfile,
+        json=json or bool(settings.get("worker_log_json")),
+        color=colorize,
+        format=plain,
+        task_format=settings.get("worker_task_log_format"),
+        datefmt=settings.get("worker_log_datefmt"),
+        hijack_root=bool(settings.get("worker_hijack_root_logger", True)),
+    )
+    signals.after_setup_logger.send(sender=None, logger=logging.getLogger(), **told)
+    told["format"] = settings.get("worker_task_log_format")
+    signals.after_setup_task_logger.send(sender=None, logger=task_logger, **told)
+    if redirect and settings.get("worker_redirect_stdouts", True):
+        redirect_stdouts(settings.get("worker_redirect_stdouts_level") or "WARNING")
+
+
 def _handler(logfile: str | None, stream: TextIO | None) -> logging.Handler:
     if logfile is None:
+        if stream is None and isinstance(sys.stderr, LogStream):  # a process that was forked after `redirect_stdouts`
+            stream = sys.__stderr__
         return logging.StreamHandler(stream)
     try:
         return WatchedFileHandler(logfile, encoding="utf-8", errors="backslashreplace")

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from skirret import context, logs
+from skirret import context, logs, signals
 from skirret.errors import ImproperlyConfigured
 from skirret.request import Context
 
@@ -256,3 +256,70 @@ def test_node_abbreviations_are_those_of_celery():
         logs.node_path("%p|%h|%d|%i|%%|%z", "w1@web.example.com")
         == "w1@web.example.com|web.example.com|example.com|0|%|%z"
     )
+
+
+def test_the_settings_decide_formats_and_redirection(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    monkeypatch.setattr(sys, "stderr", stream)
+    settings = {
+        "worker_log_format": "plain %(message)s",
+        "worker_task_log_format": "%(task_id)s %(message)s",
+        "worker_redirect_stdouts_level": "ERROR",
+    }
+    logs.setup_from(settings, "INFO", redirect=True)
+    logging.getLogger("user").info("one")
+    context.push_task(SimpleNamespace(name="t"), Context(id="id-9"))
+    logging.getLogger("user").info("two")
+    context.pop_task()
+    print("three")
+    assert stream.getvalue() == "plain one\nid-9 two\nplain three\n"
+
+
+def test_the_settings_can_ask_for_json(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    logs.setup_from({"worker_log_json": True}, "INFO")
+    logging.getLogger("user").info("one")
+    assert json.loads(stream.getvalue())["message"] == "one"
+
+
+def test_who_listens_to_setup_logging_does_it_himself():
+    def mine(**given):
+        told.append(given)
+
+    told: list[dict] = []
+    before = list(logging.getLogger().handlers)
+    signals.setup_logging.connect(mine)
+    try:
+        logs.setup_from({"worker_log_format": "f"}, "info", "file.log")
+    finally:
+        signals.setup_logging.disconnect(mine)
+    assert logging.getLogger().handlers == before
+    assert (told[0]["loglevel"], told[0]["logfile"], told[0]["format"]) == (logging.INFO, "file.log", "f")
+
+
+def test_who_listens_to_after_setup_logger_is_given_the_logger():
+    def mine(logger, **given):
+        told.append(logger)
+
+    told: list[logging.Logger] = []
+    signals.after_setup_logger.connect(mine)
+    signals.after_setup_task_logger.connect(mine)
+    try:
+        logs.setup_from({}, "info")
+    finally:
+        signals.after_setup_logger.disconnect(mine)
+        signals.after_setup_task_logger.disconnect(mine)
+    assert told == [logging.getLogger(), logs.task_logger]
+
+
+def test_setting_up_after_redirection_writes_to_the_first_stream_and_not_to_itself(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(sys, "__stderr__", stream)
+    logs.setup_from({}, "INFO", redirect=True)
+    logs.setup_from({}, "INFO", redirect=True)
+    print("once")
+    assert stream.getvalue().count("once") == 1
