@@ -56,11 +56,12 @@ class MemoryBroker(Broker):
         with self._server.reach():
             self._server.publish(messages)
 
-    def inject(self, queue: str, raw: bytes, priority: int = 0) -> None:
-        """Add raw bytes as if a foreign producer had written them; for tests."""
-        head = wire.head(raw, max_bytes=MAX_FOREIGN_BYTES)
+    def inject(self, queue: str, *raws: bytes, priority: int = 0) -> None:
+        """Add messages of raw bytes as if a foreign producer had written them; for tests."""
+        heads = [wire.head(raw, max_bytes=MAX_FOREIGN_BYTES) for raw in raws]
         with self._server.reach():
-            self._server.add(Message(queue=queue, raw=raw, task_id=getattr(head, "id", ""), priority=priority))
+            for raw, head in zip(raws, heads, strict=True):
+                self._server.add(Message(queue=queue, raw=raw, task_id=getattr(head, "id", ""), priority=priority))
 
     def declare(self, queues: Sequence[Queue]) -> None:
         """Remember the names."""

@@ -107,6 +107,8 @@ def decode(
     try:
         payload = _payload(envelope, accept, max_bytes, limits)
         if isinstance(payload, dict):
+            if "args" not in payload and not is_legacy(envelope.headers):
+                raise Refused("the body is an object without args, which neither protocol 2 nor 1 writes")
             return _legacy(payload, envelope, limits)
         return from_body(payload, envelope, limits)
     except (Refused, SkirretError) as exc:

@@ -107,12 +107,15 @@ class SqliteBroker(Broker):
                 messages.forget_nonces(connection, clock.wall())
         self._store.bells.ring(CONSUMERS, queues)
 
-    def inject(self, queue: str, raw: bytes, priority: int = 0) -> None:
-        """Add raw bytes as if a foreign producer had written them; for tests."""
-        task_id = storable(getattr(wire.head(raw, max_bytes=MAX_FOREIGN_BYTES), "id", ""))
-        one = Draft(storable(queue), messages.rank(priority), None, task_id, None, raw, "")
+    def inject(self, queue: str, *raws: bytes, priority: int = 0) -> None:
+        """Add messages of raw bytes as if a foreign producer had written them; for tests."""
+        ids = [storable(getattr(wire.head(raw, max_bytes=MAX_FOREIGN_BYTES), "id", "")) for raw in raws]
+        rank = messages.rank(priority)
+        drafts = [
+            Draft(storable(queue), rank, None, task_id, None, raw, "") for task_id, raw in zip(ids, raws, strict=True)
+        ]
         with self._store.writing() as connection:
-            messages.add(connection, [one], clock.wall())
+            messages.add(connection, drafts, clock.wall())
         self._store.bells.ring(CONSUMERS, [queue])
 
     def declare(self, queues: Sequence[Queue]) -> None:
