@@ -197,6 +197,14 @@ def test_config_tells_each_value_and_its_origin(project, monkeypatch):
     assert "Did you mean 'task_default_queue'?" in wrong.stderr
 
 
+def test_the_embedded_file_is_named_once_in_a_plain_sentence(project):
+    done = call(project, "-A", "tasks", "call", "tasks.add", "-a", "[1, 1]")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Warning: no broker is configured")
+    assert str(project / ".skirret" / "queue.sqlite3") in line
+    assert call(project, "-q", "-A", "tasks", "call", "tasks.add", "-a", "[1, 1]").stderr == ""
+
+
 def test_a_call_of_a_task_that_the_app_lacks_is_sent_with_a_warning_that_names_the_near_one(project):
     done = call(project, "-A", "tasks", "call", "tasks.ad")
     assert done.returncode == 0

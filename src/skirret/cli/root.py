@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -164,3 +167,22 @@ def root(
     )
     if plain:
         ctx.color = False
+    ctx.with_resource(_told_warnings(ctx.obj))
+
+
+@contextmanager
+def _told_warnings(session: Session) -> Iterator[None]:
+    """Skirret's own warnings as sentences, without a line of source that means nothing here."""
+    with warnings.catch_warnings():
+        show_others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            from skirret.errors import SkirretWarning
+
+            if issubclass(category, SkirretWarning):
+                session.note(f"Warning: {message}")
+            else:
+                show_others(message, category, *place, **more)
+
+        warnings.showwarning = show
+        yield
