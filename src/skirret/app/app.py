@@ -90,7 +90,7 @@ class Skirret(TaskHolder):
         self.conf = Conf()
         super().__init__(tasks, task_cls, autofinalize=autofinalize)
         self.strict_typing = strict_typing
-        self.clients = Clients(lambda: self.conf, self.origin)
+        self.clients = Clients(lambda: self.conf, self.origin, lambda: self.on_after_fork.send(sender=self))
         self.publisher = Publisher(self)
         self.on_after_fork = Signal("app.on_after_fork")
         self._configure(
@@ -280,9 +280,19 @@ class Skirret(TaskHolder):
         """The present moment in the app's time zone."""
         return datetime.now(self.timezone)
 
-    def start(self, argv: Sequence[str] | None = None) -> None:
-        """Run the command line for this app; `argv` without the program's name."""
-        import_object("skirret.cli:main")(list(sys.argv[1:] if argv is None else argv), obj=self)
+    def start(self, argv: Sequence[str] | None = None) -> int:
+        """Run the command line for this app; its exit code.
+
+        Args:
+            argv: arguments without the program's name; None is ``sys.argv``. ``-A`` is this app's own file unless said.
+        """
+        given = list(sys.argv[1:] if argv is None else argv)
+        if not {"-A", "--app"} & set(given):
+            given = ["-A", str(self.origin), *given]
+        code: int = import_object("skirret.cli:main")(given)
+        return code
+
+    worker_main = start
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.main or '__main__'} at {id(self):#x}>"

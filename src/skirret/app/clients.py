@@ -30,11 +30,13 @@ class Clients:
     Args:
         conf: returns the app's settings.
         origin: the file that created the app; it decides which embedded file is the app's.
+        forked: called in a forked child.
     """
 
-    def __init__(self, conf: Callable[[], Conf], origin: Path) -> None:
+    def __init__(self, conf: Callable[[], Conf], origin: Path, forked: Callable[[], object]) -> None:
         self._conf = conf
         self._origin = origin
+        self.forked = forked
         self._lock = threading.RLock()
         self._process = os.getpid()
         self._open: dict[str, Any] = {}
@@ -172,6 +174,7 @@ def _after_fork_in_child() -> None:
         # The lock may have been held by a thread that does not exist here.
         clients._lock = threading.RLock()  # noqa: SLF001
         clients.after_fork()
+        clients.forked()
 
 
 if hasattr(os, "register_at_fork"):

@@ -72,6 +72,9 @@ class Proxy:
         def __class__(self) -> Any:  # isinstance() asks the object that is stood for
             return type(self._get_current_object())
 
+    def __reduce__(self) -> Any:
+        return self._get_current_object().__reduce__()
+
     def __repr__(self) -> str:
         return repr(self._get_current_object())
 

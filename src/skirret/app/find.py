@@ -17,7 +17,7 @@ def find_app(path: str) -> Skirret:
     """The app at `path`, imported with the current directory on the import path.
 
     Args:
-        path: ``package.module``, ``package.module:attribute`` or ``package``. Without an attribute the app is looked
+        path: ``package.module``, ``package.module:attribute``, ``package`` or the path of a file. Without an attribute the app is looked
             for as ``app`` or ``celery`` in the module, then in its submodules ``celery`` and ``app``, then as the one
             app that the module holds.
 
@@ -28,7 +28,8 @@ def find_app(path: str) -> Skirret:
     if here not in sys.path:
         sys.path.insert(0, here)
     module_name, _, attribute = path.partition(":")
-    module_name = module_name.removesuffix(".py").replace("/", ".") if module_name.endswith(".py") else module_name
+    if module_name.endswith(".py"):
+        module_name = _module_of_file(Path(module_name))
     if not module_name:
         raise ImproperlyConfigured(f"{path!r} names no module; write it as 'module' or 'module:app'")
     if not attribute:
@@ -49,6 +50,22 @@ def find_app(path: str) -> Skirret:
     found.set_default()
     found.set_current()
     return found
+
+
+def _module_of_file(path: Path) -> str:
+    # Below the current directory the path says the package; elsewhere its __init__ files do.
+    file = path.absolute()
+    if file.is_relative_to(Path.cwd()):
+        parts = file.relative_to(Path.cwd()).with_suffix("").parts
+        if all(part.isidentifier() for part in parts):
+            return ".".join(parts)
+    names, directory = [file.stem], file.parent
+    while (directory / "__init__.py").exists():
+        names.insert(0, directory.name)
+        directory = directory.parent
+    if str(directory) not in sys.path:
+        sys.path.insert(0, str(directory))
+    return ".".join(names)
 
 
 def _split(name: str) -> tuple[str, str]:

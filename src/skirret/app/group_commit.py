@@ -56,7 +56,7 @@ class GroupCommitter:
         """Send `publications`; returns when the broker has them.
 
         Raises:
-            OperationalError: as of ``Publisher.send``.
+            OperationalError: as of ``Publisher.deliver``.
         """
         if not publications:
             return
@@ -107,7 +107,7 @@ class GroupCommitter:
     def _commit(self, batch: list[_Order]) -> None:
         publications = [publication for order in batch for publication in order.publications]
         try:
-            batch[0].publisher.send(publications, **batch[0].options)
+            batch[0].publisher.deliver(publications, **batch[0].options)
         except OperationalError as exc:
             _resolve(batch, exc)
         except BaseException as exc:  # noqa: BLE001  one order's fault is not its neighbours'

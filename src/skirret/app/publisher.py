@@ -159,9 +159,21 @@ class Publisher:
         """
         if not publications:
             return
+        self._app.clients.warn_if_embedded()
+        self.deliver(publications, retry=retry, retry_policy=retry_policy)
+        if signals.after_task_publish:
+            self._tell(publications)
+
+    def deliver(
+        self,
+        publications: Sequence[Publication],
+        *,
+        retry: bool | None = None,
+        retry_policy: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`send` without its warning and its signal, which belong to the caller's thread."""
         view = self.view
         clients = self._app.clients
-        clients.warn_if_embedded()
         policy = view.retry if retry_policy is None else RetryPolicy.of(retry_policy)
         if retry is not None and not retry:
             policy = NO_RETRY
@@ -172,7 +184,7 @@ class Publisher:
         while True:
             try:
                 clients.broker.publish(publications)
-                break
+                return
             except OperationalError as exc:
                 deadline = deadline or Deadline(view.deadline)
                 if (policy.max_retries is not None and attempt >= policy.max_retries) or deadline.passed():
@@ -181,8 +193,6 @@ class Publisher:
             pause = policy.pause(attempt)
             time.sleep(pause if left is None else min(pause, left))
             attempt += 1
-        if signals.after_task_publish:
-            self._tell(publications)
 
     async def asend(
         self,
@@ -202,6 +212,8 @@ class Publisher:
 
         self._app.clients.warn_if_embedded()
         await committer().submit(self, publications, {"retry": retry, "retry_policy": retry_policy})
+        if signals.after_task_publish:
+            self._tell(publications)
 
     def _refusal(self, publications: Sequence[Publication], attempts: int, exc: OperationalError) -> OperationalError:
         url = mask(self._app.broker_url_in_use())

@@ -104,6 +104,10 @@ class Task(Generic[P, R]):
             raise NotImplementedError(f"task {self.name or type(self).__name__!r} must define run()")
 
     @property
+    def __name__(self) -> str:
+        return type(self).__qualname__.rpartition(".")[2]
+
+    @property
     def app(self) -> Skirret:
         """The app that the task belongs to; the current one if none was said."""
         from skirret.app.current import app_or_default

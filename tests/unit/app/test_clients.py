@@ -135,6 +135,13 @@ def test_a_forked_child_opens_its_own_connections_and_leaves_the_parents_alone(a
     assert closed == []
 
 
+def test_a_forked_child_is_told_of_by_a_signal(app):
+    heard = []
+    app.on_after_fork.connect(lambda sender, **_: heard.append(sender.main), weak=False)
+    assert in_child(lambda: heard) == "['proj']"
+    assert heard == []
+
+
 def test_a_forked_child_has_another_identity(app):
     assert in_child(lambda: app.thread_oid) != app.thread_oid
     origin = in_child(lambda: app.publisher.prepare("t", ()).envelope.headers["origin"])

@@ -24,7 +24,7 @@ def test_a_task_is_named_after_its_module_and_function(app):
 
     assert work.name == f"{__name__}.work"
     assert app.tasks[work.name] is work
-    assert (work.__name__ if hasattr(work, "__name__") else type(work).__name__) == "work"
+    assert work.__name__ == "work"
     assert work.__doc__ == "Says what it does."
     assert inspect.signature(work.run) == inspect.signature(work.__wrapped__)
 
@@ -312,6 +312,8 @@ def test_autofinalize_off_asks_for_finalize(make_app):
 def test_a_task_pickles_as_its_name(app):
     task = app.task(name="picklable")(lambda: 1)
     assert pickle.loads(pickle.dumps(task)) is task
+    shared = shared_task(name="shared")(lambda: 1)
+    assert pickle.loads(pickle.dumps(shared)) is app.tasks["shared"]
 
 
 def test_the_current_app_is_the_last_one_made_and_can_be_set(make_app):

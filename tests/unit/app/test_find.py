@@ -67,6 +67,25 @@ def test_the_app_is_found_in_the_current_directory(project, files, path):
     assert current_app == app
 
 
+def test_a_file_elsewhere_is_found_by_its_path_with_its_package(project, tmp_path, monkeypatch):
+    unique = project({"{p}/__init__.py": "", "{p}/deep/__init__.py": "", "{p}/deep/tasks.py": "{app}"})
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    find_app(str(tmp_path / unique / "deep" / "tasks.py"))
+    assert f"{unique}.deep.tasks" in sys.modules
+
+
+def test_an_app_starts_the_command_line_for_itself(project, monkeypatch):
+    unique = project({"{p}.py": "{app}"})
+    app = find_app(unique)
+    asked = []
+    monkeypatch.setattr("skirret.cli.main", lambda argv: asked.append(argv) or 0)
+    assert app.start(["worker", "-l", "info"]) == 0
+    assert app.worker_main(["-A", "other", "worker"]) == 0
+    assert asked == [["-A", str(app.origin), "worker", "-l", "info"], ["-A", "other", "worker"]]
+    assert find_app(asked[0][1]) is app
+
+
 @pytest.mark.parametrize(
     "files,path,words",
     [

@@ -198,3 +198,15 @@ def test_after_task_publish_is_not_sent_when_the_broker_refused(app, listen, mon
     with pytest.raises(OperationalError):
         app.send_task("work")
     assert seen == []
+
+
+async def test_after_task_publish_of_a_coroutines_call_runs_in_its_own_thread_and_context(app, listen):
+    import contextvars
+    import threading
+
+    who = contextvars.ContextVar("who", default=None)
+    who.set("me")
+    seen = []
+    listen(signals.after_task_publish, lambda **_: seen.append((threading.current_thread().name, who.get())))
+    await app.task(name="t")(lambda: 1).adelay()
+    assert seen == [(threading.current_thread().name, "me")]
