@@ -8,11 +8,11 @@ import click
 
 from skirret.cli.completing import complete_settings
 from skirret.cli.output import printable, show_json, show_table
-from skirret.cli.parameters import json_option, option
+from skirret.cli.parameters import SuggestingGroup, json_option, option
 from skirret.cli.session import Session, pass_session
 
 
-@click.group(short_help="Show the settings in use and where they come from.")
+@click.group(cls=SuggestingGroup, short_help="Show the settings in use and where they come from.")
 def command() -> None:
     """Show the settings in use and where they come from."""
 

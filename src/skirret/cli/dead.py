@@ -11,7 +11,7 @@ import click
 from skirret.cli import exits
 from skirret.cli.completing import complete_queues
 from skirret.cli.output import show_json, show_pairs, show_table
-from skirret.cli.parameters import json_option, option
+from skirret.cli.parameters import SuggestingGroup, json_option, option
 from skirret.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _queue_option = option("-Q", "--queue", shell_complete=complete_queues, help="On
 _all_option = option("--all", "everything", is_flag=True, help="All of them (of the queue, with -Q).")
 
 
-@click.group(short_help="List, show, retry or purge dead letters.")
+@click.group(cls=SuggestingGroup, short_help="List, show, retry or purge dead letters.")
 def command() -> None:
     """Look after dead letters: messages that could not be run, kept with the reason until you decide.
 

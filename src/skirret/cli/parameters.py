@@ -127,3 +127,19 @@ class Choice(_Choice):
             if not near:
                 raise
             self.fail(f"{exc.message} Did you mean {near[0]!r}?", param, ctx)
+
+
+class SuggestingGroup(click.Group):
+    """A group that answers a misspelt command with the near ones, on every version of click."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, known = args[0], self.list_commands(ctx)
+        if name in known or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, known, n=3)
+        hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"`{ctx.command_path} --help` lists them."
+        raise click.UsageError(f"There is no command {name!r}. {hint}", ctx)

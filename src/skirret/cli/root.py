@@ -7,14 +7,13 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from skirret.cli.parameters import option
+from skirret.cli.parameters import SuggestingGroup, option
 from skirret.cli.session import Session
 
 # name -> (file under cli/, the line that --help prints). A test keeps the lines equal to the commands' own.
@@ -33,7 +32,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-class Root(click.Group):
+class Root(SuggestingGroup):
     """The group that knows its commands by a table, so that ``--help`` imports none of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -48,16 +47,6 @@ class Root(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in COMMANDS])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name in COMMANDS or name.startswith("-") or ctx.resilient_parsing:
-            return super().resolve_command(ctx, args)
-        near = get_close_matches(name, self.list_commands(ctx), n=3)
-        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else " `skirret --help` lists them."
-        raise click.UsageError(f"There is no command {name!r}.{hint}", ctx)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an int that it returns is the exit code, an error of ours is told without a traceback."""

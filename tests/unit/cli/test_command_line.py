@@ -81,6 +81,16 @@ def test_a_misspelt_command_is_answered_with_the_near_one(cli):
     assert "There is no command 'wroker'. Did you mean 'worker'?" in done.output
 
 
+def test_a_misspelt_command_of_a_group_is_answered_with_the_near_one(cli):
+    done = cli("dead", "lst")
+    assert done.exit_code == exits.USAGE
+    assert "There is no command 'lst'. Did you mean 'list'?" in done.output
+
+
+def test_a_command_that_resembles_none_is_answered_with_where_they_are_listed(cli):
+    assert "`skirret dead --help` lists them." in cli("dead", "xyzzy").output
+
+
 def test_a_misspelt_option_is_answered_with_the_near_one(cli):
     done = cli("worker", "--concurency", "3")
     assert done.exit_code == exits.USAGE
