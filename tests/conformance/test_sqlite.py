@@ -82,6 +82,8 @@ class TestSqliteBackend(OnFile, BackendExam):
 
 
 class TestSqliteCoordination(OnFile, CoordinationExam):
+    shortest_ttl = 0.2  # a write waits for the disk, which others use as well
+
     @pytest.fixture
     def coordination(self, path):
         coordination = SqliteCoordination(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from skirret.stores.sqlite.store import TIMEOUT, Session, store_at
 from skirret.stores.sqlite.text import storable
 from skirret.url import Url
 
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.2
 """A wait asks this often whether the file has changed, for bells may be lost."""
 
 REST = 20.0
@@ -40,6 +41,10 @@ class SqliteBackend(ResultBackend):
 
     def __init__(self, path: Path, timeout: float = TIMEOUT) -> None:
         self._store = store_at(path, timeout)
+        self._start()
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._waiting: set[Bell] = set()
         self._interrupted = False
@@ -78,6 +83,8 @@ class SqliteBackend(ResultBackend):
 
     def wait(self, task_ids: Sequence[str], timeout: float) -> dict[str, bytes]:
         """Look at what bells name, and at everything when the file has changed, until one is ready."""
+        if self._pid != os.getpid():  # forked: another thread may have held the lock
+            self._start()
         deadline = clock.Deadline(timeout)
         found = self._read(None, task_ids)
         if found or deadline.passed():
@@ -89,15 +96,17 @@ class SqliteBackend(ResultBackend):
                     self._interrupted = False
                     return {}
                 self._waiting.add(bell)
-            return self._listen(bell, task_ids, deadline)
+            with self._store.lent() as session:
+                return self._listen(bell, session, task_ids, deadline)
         finally:
             with self._lock:
                 self._waiting.discard(bell)
             bell.close()
 
-    def _listen(self, bell: Bell, task_ids: Sequence[str], deadline: clock.Deadline) -> dict[str, bytes]:
+    def _listen(
+        self, bell: Bell, session: Session, task_ids: Sequence[str], deadline: clock.Deadline
+    ) -> dict[str, bytes]:
         asked = {storable(task_id): task_id for task_id in task_ids}
-        session = self._store.session()
         version = self._version(session)
         found = self._read(session, task_ids)  # what came before the bell hung
         rest = clock.Deadline(0.0)
@@ -135,6 +144,8 @@ class SqliteBackend(ResultBackend):
 
     def interrupt(self) -> None:
         """Make all waits of this backend, or else the next one, return at once."""
+        if self._pid != os.getpid():
+            self._start()
         with self._lock:
             self._interrupted = not self._waiting
             for bell in self._waiting:

@@ -16,7 +16,7 @@ from skirret.stores.sqlite import proof, results
 from skirret.stores.sqlite.bells import CONSUMERS, RESULTS
 from skirret.stores.sqlite.store import Store
 
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.2
 """A waiting take looks at the file this often, for bells may be lost."""
 
 DEAF_LOOK_SECONDS = 0.02

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
 
@@ -50,11 +51,17 @@ class SqliteSubscription(Subscription):
         self._closed = False
         with store.reading() as connection:
             self._last = _last(connection)
-        self._bell = store.bells.hang(HINTS)
+        self._hang()
+
+    def _hang(self) -> None:
+        self._pid = os.getpid()
+        self._bell = self._store.bells.hang(HINTS)
 
     def receive(self, timeout: float) -> list[tuple[str, bytes]]:
         """All broadcasts that came, waiting for the first."""
         deadline = clock.Deadline(timeout)
+        if self._pid != os.getpid():  # forked: a bell belongs to one process
+            self._hang()
         while not self._closed:
             hints = self._read()
             if hints or deadline.passed() or self._bell.was_interrupted():

@@ -166,7 +166,7 @@ class Bell:
         Returns:
             The words that came (none: time is over, or interrupted); None says to look at everything.
         """
-        if self._interrupted:
+        if self._interrupted or self._reader < 0:
             return set()
         poll = select.poll()
         poll.register(self._reader, select.POLLIN)

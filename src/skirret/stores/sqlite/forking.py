@@ -8,6 +8,7 @@ fork all connections are closed, between two transactions; both sides open their
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ class Gate:
     """Counts the uses of connections, so that a fork can wait until there are none and keep new ones out meanwhile."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = threading.Condition()  # re-entrant: a signal handler may publish
         self._inside: list[int] = []
         self._is_open = True
         self.clean = True
@@ -69,6 +70,12 @@ class Gate:
         with self._changed:
             self._is_open = True
             self._changed.notify_all()
+
+
+def is_unannounced() -> bool:
+    """Whether this process is uWSGI's master, which forks its workers in C, where no hook of Python runs."""
+    worker_id = getattr(sys.modules.get("uwsgi"), "worker_id", None)
+    return worker_id is not None and worker_id() == 0
 
 
 gate = Gate()

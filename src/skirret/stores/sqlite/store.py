@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 from skirret import clock
 from skirret.errors import OperationalError
@@ -19,14 +20,17 @@ from skirret.stores.sqlite.writelock import WriteLock
 TIMEOUT = 5.0
 """Seconds that a call waits for others who write, unless said otherwise."""
 
-CHECKPOINT_PAGES = 1000
+CHECKPOINT_PAGES = 2000
 """Pages in the write-ahead log, as estimated from what this process wrote, after which they move to the file."""
 
 CHECKPOINT_SECONDS = 5.0
 """Seconds after which they move, however few."""
 
-CACHE_KIB = 8192
+CACHE_KIB = 4096
 """Page cache of one connection: results are written at random places of their index."""
+
+MAX_IDLE = 4
+"""Connections kept open for the next use."""
 
 _abandoned: list[sqlite3.Connection] = []
 # Never closed: of a file that was replaced, SQLite's last close would delete the log of the new one, by its name; and
@@ -84,7 +88,7 @@ class Store:
         self._pid = os.getpid()
         self._unsafe = False
         self._pages = 0.0
-        self._checkpoint_at = 0.0
+        self._checkpoint_at = clock.monotonic() + CHECKPOINT_SECONDS
         forking.enrol(self)
 
     @property
@@ -117,15 +121,10 @@ class Store:
             try:
                 yield self._ready(own)
             except sqlite3.Error as exc:
-                if faults.code_of(exc) in faults.BROKEN_CONNECTION:
-                    own.close()
-                words = faults.in_words(exc, self.path)
-                if words is exc:
-                    raise
-                raise words from exc
+                self._complain(own, exc)
             finally:
                 if session is None:
-                    self._idle.append(own)
+                    self._give_back(own)
 
     @contextmanager
     def writing(self, session: Session | None = None, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
@@ -150,15 +149,28 @@ class Store:
                         yield connection
                     self._checkpoint(connection, connection.total_changes - before)
             except sqlite3.Error as exc:
-                if faults.code_of(exc) in faults.BROKEN_CONNECTION:
-                    own.close()
-                words = faults.in_words(exc, self.path)
-                if words is exc:
-                    raise
-                raise words from exc
+                self._complain(own, exc)
             finally:
                 if session is None:
-                    self._idle.append(own)
+                    self._give_back(own)
+
+    def _complain(self, session: Session, exc: sqlite3.Error) -> NoReturn:
+        broken = faults.code_of(exc) in faults.BROKEN_CONNECTION
+        if broken or (session.connection is not None and session.connection.in_transaction):
+            session.close()
+        words = faults.in_words(exc, self.path)
+        if words is exc:
+            raise exc
+        raise words from exc
+
+    @contextmanager
+    def lent(self) -> Iterator[Session]:
+        """A connection for several uses in a row, such as a wait."""
+        session = self._borrow()
+        try:
+            yield session
+        finally:
+            self._give_back(session)
 
     def close(self) -> None:
         """Close the connections that nobody uses; they open again when they are needed."""
@@ -197,6 +209,13 @@ class Store:
             return self._idle.pop()
         except IndexError:
             return self._make()
+
+    def _give_back(self, session: Session) -> None:
+        # Where forks come unannounced, there will be no moment to close it before one.
+        if forking.is_unannounced() or len(self._idle) >= MAX_IDLE:
+            self._close(session)
+        else:
+            self._idle.append(session)
 
     def _ready(self, session: Session) -> sqlite3.Connection:
         if self._pid != os.getpid():  # forked by C code, which runs no hooks of Python
@@ -316,3 +335,12 @@ def store_at(path: Path, timeout: float = TIMEOUT) -> Store:
         if found is None:
             found = _stores[key] = Store(path, timeout)
         return found
+
+
+def _after_fork_in_child() -> None:
+    global _finding
+    _finding = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
