@@ -170,7 +170,8 @@ class Store:
         try:
             yield session
         finally:
-            self._give_back(session)
+            with forking.gate.passed():  # it may be closed, which must not meet a fork
+                self._give_back(session)
 
     def close(self) -> None:
         """Close the connections that nobody uses; they open again when they are needed."""
@@ -218,8 +219,8 @@ class Store:
             self._idle.append(session)
 
     def _ready(self, session: Session) -> sqlite3.Connection:
-        if self._pid != os.getpid():  # forked by C code, which runs no hooks of Python
-            self.after_fork_in_child(clean=True)
+        if self._pid != os.getpid():
+            self._begin_anew()
         if self._unsafe:
             raise OperationalError(
                 f"this process was forked while its parent had {self.path} open, so its connection cannot be trusted. "
@@ -297,16 +298,27 @@ class Store:
             self._close(session)
 
     def after_fork_in_child(self, clean: bool) -> None:
-        """Start anew; refuse service if connections of the parent were inherited."""
+        """Let go of what is the parent's; refuse service if connections of it were inherited."""
         sessions = list(self._sessions)
         if any(session.connection is not None for session in sessions) or (sessions and not clean):
             self._unsafe = True
         for session in sessions:
             session.abandon()
-        self._pid = os.getpid()
-        self._opening = threading.Lock()
-        self._lock.after_fork()
+        self._lock.forget()
         self.bells.after_fork()
+        self._pid = 0
+
+    def _begin_anew(self) -> None:
+        # Not right after the fork, but on first use: gunicorn's gevent workers patch threading's locks in between, and
+        # a lock of before would stop the greenlet that is to release it.
+        with _finding:
+            if self._pid == os.getpid():
+                return
+            if self._pid:  # forked by C code, which runs no hooks of Python
+                self.after_fork_in_child(clean=True)
+            self._opening = threading.Lock()
+            self._lock.after_fork()
+            self._pid = os.getpid()
 
 
 @contextmanager
