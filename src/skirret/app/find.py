@@ -17,7 +17,7 @@ def find_app(path: str) -> Skirret:
     """The app at `path`, imported with the current directory on the import path.
 
     Args:
-        path: ``package.module``, ``package.module:attribute``, ``package`` or the path of a file. Without an attribute the app is looked
+        path: ``package.module``, ``package.module:attribute``, ``package`` or a file. Without an attribute it is looked
             for as ``app`` or ``celery`` in the module, then in its submodules ``celery`` and ``app``, then as the one
             app that the module holds.
 
