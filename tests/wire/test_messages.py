@@ -126,6 +126,18 @@ def test_a_naive_moment_is_sent_as_local_time():
     assert task.moment(sent.headers["eta"]) == naive.astimezone()
 
 
+def test_a_moment_that_came_as_a_tagged_datetime_is_read():
+    tagged = {"__type__": "datetime", "__value__": "2031-05-06T07:08:09"}
+    raw = changed("plain", headers={"eta": tagged})
+    assert read(raw).eta == dt.datetime(2031, 5, 6, 7, 8, 9, tzinfo=dt.UTC)
+    assert envelope.head(raw).eta == "2031-05-06T07:08:09+00:00"
+
+
+def test_the_id_is_the_correlation_id_unless_another_is_given():
+    assert task.encode(TaskMessage(task="t", id="x")).correlation_id == "x"
+    assert task.encode(TaskMessage(task="t", id="x", correlation_id="c")).correlation_id == "c"
+
+
 def test_an_envelope_that_is_too_large_is_refused_where_the_broker_asks():
     sent = Publication(envelope=Envelope(headers={}, body=b"x" * 1000), route=Route(queue="q"), task_id="x")
     with pytest.raises(EncodeError, match="message_max_bytes"):

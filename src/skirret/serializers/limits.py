@@ -74,11 +74,12 @@ def _scan(body: bytes, limits: Limits) -> str | None:
         if nodes > limits.nodes:
             return f"more than {limits.nodes} values"
         # A substring search is linear; a counted regular expression is not.
-        if many_digits in (digits_left + outside).translate(_DIGITS):
+        run = digits_left + outside
+        if many_digits in run.translate(_DIGITS):
             return f"a number of more than {limits.digits} digits"
         if len(pieces) % 2 == 0:
             inside = not inside
-        digits_left = b"" if inside else outside[-limits.digits :]
+        digits_left = b"" if inside else run[-limits.digits :]
         brackets.append(outside.translate(_SQUARE, _NOT_BRACKETS))
     return f"nested deeper than {limits.depth}" if _deeper(b"".join(brackets), limits.depth) else None
 
