@@ -59,6 +59,9 @@ class ChildLine:
         """Slots kept for jobs that are being acknowledged before they start."""
         self.outstanding: dict[int, Job] = {}
         self.load = 0.0
+        """Seconds of expected work that is sent and not settled."""
+        self.unsettled = 0.0
+        """The part of `load` that is finished: what would run twice if everything died now."""
         self.progress = clock.monotonic()
         self._loop = loop
         self._received = received
@@ -115,13 +118,19 @@ class ChildLine:
         self._write()
 
     def done(self, seq: int) -> Job | None:
-        """The job of a frame that has its outcome."""
+        """The job of a frame that has its outcome; its work counts until `settled`."""
         job = self.outstanding.pop(seq, None)
         if job is not None:
-            self.load -= job.expected
+            self.unsettled += job.expected
             if not self.outstanding:
-                self.load, self.alone = 0.0, False
+                self.alone = False
         return job
+
+    def settled(self, job: Job) -> None:
+        """The outcome of a job of ours is where it cannot be lost."""
+        self.load -= job.expected
+        self.unsettled -= job.expected
+
 
     def recall(self) -> list[Job]:
         """Take back, in order, all frames that the child has not started; it cannot start them any more."""
@@ -133,7 +142,10 @@ class ChildLine:
         for batch in self._batches:  # begun: its bytes must go through, but nothing of it gets a permit
             seqs += batch.seqs
             batch.seqs = []
-        return [job for seq in sorted(seqs) if (job := self.done(seq)) is not None]
+        jobs = [self.outstanding.pop(seq) for seq in sorted(seqs) if seq in self.outstanding]
+        self.load -= sum(job.expected for job in jobs)
+        self.alone = self.alone and bool(self.outstanding)
+        return jobs
 
     def nudge(self) -> None:
         """Ask a single-slot child to report what it has finished; harmless if it has nothing."""

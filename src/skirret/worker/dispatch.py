@@ -1,7 +1,8 @@
 """Which child gets which job, how many more to take, and what to take back from a child that is stuck.
 
-A child may hold about 10 ms of work by the recent run time of those task names; of anything slower it holds what it
-runs and nothing more, so that no task waits behind a long one while another slot is free.
+A child may hold about 10 ms of work by the recent run time of those task names, counted until it is settled, so that
+no more than that runs twice if everything dies at once. Of anything slower it holds what it runs and nothing more, so
+that no task waits behind a long one while another slot is free.
 """
 
 from __future__ import annotations
@@ -144,6 +145,8 @@ class Dispatcher:
         return jobs
 
     def _fits(self, child: ChildLine, job: Job, held: int, load: float, expected: float) -> bool:
+        if child.unsettled >= HOLD_WORK * child.slots:
+            return False  # what has finished must be safe before more begins: it would all run twice if we died now
         if held == 0:
             return True
         if job.alone:

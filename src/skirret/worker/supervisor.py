@@ -77,6 +77,7 @@ class Supervisor:
         """Whether a task still runs that nobody waits for."""
         self._asked = False
         self._acking: dict[int, tuple[ChildLine, Job]] = {}
+        self._settling: dict[int, tuple[ChildLine, Job]] = {}
         self._tick: Timer | None = None
 
     # -- messages
@@ -113,21 +114,28 @@ class Supervisor:
     def settled(self, settlements: Sequence[Settlement], flags: Sequence[bool]) -> None:
         """Settlements were carried out, or refused because the message is not ours any more."""
         for done, carried_out in zip(settlements, flags, strict=True):
-            waiting = self._acking.pop(done.tag, None) if self._acking else None
-            if waiting is not None:
+            finished = self._settling.pop(done.tag, None)
+            if finished is not None:
+                finished[0].settled(finished[1])
+            elif (waiting := self._acking.pop(done.tag, None)) is not None:
                 child, job = waiting
                 child.reserved -= 1
                 if carried_out:
                     job.acked = True
                     self._start_acked(child, job)
-            elif not carried_out:
+                continue
+            if not carried_out:
                 logger.warning("An outcome came too late: its message had been given to another worker.")
+        self.pump()
         self._finish_if_done()
 
     def fenced(self) -> None:
         """Our lease ran out: what we hold runs elsewhere. Stop running it and begin anew."""
         self._asked = False
         self._acking.clear()
+        for child, job in self._settling.values():
+            child.settled(job)
+        self._settling.clear()
         self.dispatcher.clear()
         for child in list(self.pool.children):
             child.reserved = 0
@@ -150,13 +158,16 @@ class Supervisor:
                 job = child.done(frame.seq)
                 if frame.runtime >= 0:
                     learn(frame.name, frame.runtime)
-                if job is None or job.stale:
+                if job is None:
                     continue
-                told = settlement(job.delivery.tag, frame, now=now)
+                tag = job.delivery.tag
+                if job.stale or job.acked:
+                    child.settled(job)
                 if job.acked:
-                    self._follow_up(told)
-                else:
-                    settlements.append(told)
+                    self._follow_up(settlement(tag, frame, now=now))
+                elif not job.stale:
+                    self._settling[tag] = (child, job)
+                    settlements.append(settlement(tag, frame, now=now))
             elif isinstance(frame, Report):
                 self.fetcher.store(frame.records)
         if settlements:

@@ -34,7 +34,16 @@ class Pair:
         for frame in frames:
             self.heard.append(frame)
             if isinstance(frame, Outcome):
-                line.done(frame.seq)
+                finished = line.done(frame.seq)
+                assert finished is not None
+                line.settled(finished)
+
+    def settle_all(self) -> None:
+        """All that was sent has its outcome, and that is safe."""
+        for seq in list(self.line.outstanding):
+            finished = self.line.done(seq)
+            assert finished is not None
+            self.line.settled(finished)
 
     def finish(self, seq: int, runtime: float = 0.0, name: str = "t") -> None:
         """The child reports frame `seq`."""

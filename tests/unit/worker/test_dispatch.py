@@ -71,9 +71,7 @@ def test_a_slow_task_waits_for_a_free_slot_and_gets_the_next_one(dispatcher: Dis
     dispatcher.add([*(job(n, "quick") for n in range(10)), job(10, "slow"), job(11, "quick")])
     dispatcher.assign(lines(pairs))
     assert [waiting.head.task for waiting in dispatcher.pending] == ["slow", "quick"]
-    seqs = list(pairs[0].line.outstanding)
-    for seq in seqs:
-        pairs[0].line.done(seq)
+    pairs[0].settle_all()
     dispatcher.assign(lines(pairs))
     assert [held.head.task for held in pairs[0].line.outstanding.values()] == ["slow"]
     assert "quick" in {held.head.task for held in pairs[1].line.outstanding.values()}
@@ -98,8 +96,7 @@ def test_what_a_stuck_child_did_not_start_is_given_to_another(
     stuck, healthy = pairs
     stuck.link.next()
     held = len(healthy.line.outstanding)
-    for seq in list(healthy.line.outstanding):
-        healthy.line.done(seq)
+    healthy.settle_all()
     time.now += dispatch.STALL + 0.001
     healthy.line.progress = time.now
     dispatcher.take_back(lines(pairs))
@@ -192,11 +189,11 @@ def test_a_suspect_runs_with_no_neighbour_in_its_child(dispatcher: Dispatcher, p
     dispatcher.add([job(1), job(2, alone=True), job(3)])
     dispatcher.assign([pair.line])
     assert [held.delivery.tag for held in pair.line.outstanding.values()] == [1]
-    pair.line.done(next(iter(pair.line.outstanding)))
+    pair.settle_all()
     dispatcher.assign([pair.line])
     assert [held.delivery.tag for held in pair.line.outstanding.values()] == [2]
     assert not pair.line.accepts()
-    pair.line.done(next(iter(pair.line.outstanding)))
+    pair.settle_all()
     dispatcher.assign([pair.line])
     assert [held.delivery.tag for held in pair.line.outstanding.values()] == [3]
     pair.close()
@@ -227,3 +224,31 @@ def test_a_nudge_asks_a_slow_child_for_what_it_has_finished(
     time.now += 1
     dispatcher.take_back([stuck])
     assert nudged == [1]
+
+
+def test_finished_work_counts_until_it_is_settled(dispatcher: Dispatcher, pairs: list[Pair]) -> None:
+    line = pairs[0].line
+    dispatcher.learn("t", 0.001)
+    dispatcher.add([job(n) for n in range(100)])
+    dispatcher.assign([line])
+    held = list(line.outstanding)
+    finished = [line.done(seq) for seq in held]
+    dispatcher.assign([line])
+    assert len(line.outstanding) <= 1, "ten milliseconds of work are finished and could still be lost"
+    for each in finished[:5]:
+        line.settled(each)
+    dispatcher.assign([line])
+    assert 4 <= len(line.outstanding) <= 6
+
+
+def test_a_slow_task_begins_only_when_the_one_before_it_is_settled(dispatcher: Dispatcher, pairs: list[Pair]) -> None:
+    line = pairs[0].line
+    dispatcher.learn("slow", 2.0)
+    dispatcher.add([job(1, "slow"), job(2, "slow")])
+    dispatcher.assign([line])
+    finished = line.done(next(iter(line.outstanding)))
+    dispatcher.assign([line])
+    assert not line.outstanding
+    line.settled(finished)
+    dispatcher.assign([line])
+    assert len(line.outstanding) == 1
