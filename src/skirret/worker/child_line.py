@@ -131,7 +131,6 @@ class ChildLine:
         self.load -= job.expected
         self.unsettled -= job.expected
 
-
     def recall(self) -> list[Job]:
         """Take back, in order, all frames that the child has not started; it cannot start them any more."""
         seqs = self._drain()

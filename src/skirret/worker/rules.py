@@ -35,7 +35,9 @@ class Rules:
         self.serializer = str(conf.result_serializer)
         self.ttl = _seconds(conf.result_expires)
         lease = float(conf.worker_lease)
-        self.limits = Limits(lease=lease, beat=lease / BEATS_PER_LEASE, deliveries=int(conf.worker_delivery_limit))
+        self.deliveries = int(conf.worker_delivery_limit)
+        # One more for the reaper: a message at our limit is taken once more, so that its failure can be recorded.
+        self.limits = Limits(lease=lease, beat=lease / BEATS_PER_LEASE, deliveries=self.deliveries + 1)
 
     @classmethod
     def of(cls, manifest: Manifest, *, stores_results: bool, grace: float | None = None) -> Rules:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skirret import states
-from skirret.errors import TaskRevokedError, WorkerLostError
+from skirret.errors import TaskRevokedError
 from skirret.message import Record
 from skirret.meta import ResultMeta
 from skirret.outcome import Ack, DeadLetter, Defer, Retry, Settlement
@@ -64,12 +64,12 @@ def revoked_record(head: Head, reason: str, date_done: str, *, serializer: str, 
     return _record(meta, serializer, ttl)
 
 
-def lost_record(head: Head, reason: str, date_done: str, *, serializer: str, ttl: float | None) -> Record:
-    """FAILURE, for a task that killed its process too often."""
+def failure_record(head: Head, error: Exception, date_done: str, *, serializer: str, ttl: float | None) -> Record:
+    """FAILURE, for a task that no child can tell of."""
     meta = ResultMeta(
         task_id=head.id,
         status=states.FAILURE,
-        result=WorkerLostError(reason),
+        result=error,
         date_done=date_done,
         group_id=head.group,
         parent_id=head.parent_id,

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Protocol
 
 from skirret import clock
+from skirret.errors import NotRegistered, WorkerLostError
 from skirret.message import Delivery, Malformed, Record
 from skirret.outcome import Ack, DeadLetter, Defer, Release, Retry, Settlement
 from skirret.wire.envelope import Head
@@ -23,7 +24,7 @@ from skirret.worker.frames import Outcome, Report, Up
 from skirret.worker.job import Job
 from skirret.worker.loop import Loop, Timer
 from skirret.worker.rules import Rules
-from skirret.worker.settle import after_crash, lost_record, revoked_record, settlement
+from skirret.worker.settle import after_crash, failure_record, revoked_record, settlement
 
 logger = logging.getLogger("skirret.worker")
 
@@ -100,7 +101,7 @@ class Supervisor:
                 now=now,
                 revoked=taken.revoked,
                 patience=rules.patience,
-                deliveries=rules.limits.deliveries,
+                deliveries=rules.deliveries,
             )
             if decision is admission.RUN and isinstance(head, Head):
                 jobs.append(self._job(delivery, head))
@@ -219,7 +220,8 @@ class Supervisor:
             self.dispatcher.put_back(child.recall())
         self._release(self.dispatcher.clear())
         running = sum(child.held() for child in self.pool.children)
-        logger.warning("Warm shutdown: %d task(s) still run; once more to stop at once.", running)
+        if running:
+            logger.warning("Warm shutdown: %d task(s) still run; INT once more, or QUIT, stops at once.", running)
         if self.rules.grace is not None:
             self.loop.call_later(self.rules.grace, self.stop_now)
         self._finish_if_done()
@@ -265,7 +267,7 @@ class Supervisor:
                 return Ack(tag=delivery.tag, result=record)
             case admission.Reject(reason):
                 logger.error("A message of queue %r goes to the dead letters: %s", delivery.queue, reason)
-                return DeadLetter(tag=delivery.tag, reason=reason)
+                return DeadLetter(tag=delivery.tag, reason=reason, result=self._failed(head, reason))
         raise AssertionError(decision)
 
     def _start_acked(self, child: ChildLine, job: Job) -> None:
@@ -317,8 +319,16 @@ class Supervisor:
     def _lost(self, head: Head, how: str) -> Record | None:
         if not self.rules.keeps_result(head, failed=True):
             return None
-        text = f"the process that ran this task was {how}"
-        return lost_record(head, text, _now(), serializer=self.rules.serializer, ttl=self.rules.ttl)
+        error = WorkerLostError(f"the process that ran this task was {how}")
+        return failure_record(head, error, _now(), serializer=self.rules.serializer, ttl=self.rules.ttl)
+
+    def _failed(self, head: Head | Malformed, reason: str) -> Record | None:
+        """What the caller of a message that never ran is told, so that nobody waits for ever."""
+        if isinstance(head, Malformed) or not self.rules.keeps_result(head, failed=True):
+            return None
+        known = head.task in self.rules.tasks
+        error = WorkerLostError(reason) if known else NotRegistered(reason)
+        return failure_record(head, error, _now(), serializer=self.rules.serializer, ttl=self.rules.ttl)
 
     def _abandon(self) -> None:
         """What runs cannot be killed: give it back all the same; the process ends without it."""

@@ -124,6 +124,8 @@ class Worker:
 
     def _assemble(self, manifest: Manifest, pool: Pool | SoloPool, kind: str, children: int, slots: int) -> None:
         conf = Conf.from_plain(manifest.settings)
+        options = self.options
+        logs.setup_from(conf, options.loglevel, options.logfile, json=options.log_json, color=options.color)
         broker = open_broker(manifest.broker_url, conf.broker_transport_options or {})
         backend = open_backend(manifest.backend_url, conf.result_backend_transport_options or {})
         shared = open_coordination(manifest.coordination_url, {}) if manifest.coordination_url else None

@@ -98,7 +98,12 @@ def test_outcomes_travel_together_and_leave_before_the_child_waits(pair: Pair) -
     for _ in range(2):
         pair.finish(pair.link.next().seq)
     assert pair.link.unsent
-    waiting = threading.Thread(target=lambda: pytest.raises(Stop, pair.link.next), daemon=True)
+
+    def wait_for_more() -> None:
+        with pytest.raises(Stop):
+            pair.link.next()
+
+    waiting = threading.Thread(target=wait_for_more, daemon=True)
     waiting.start()
     pair.pump_until(lambda: len(pair.heard) == 2)
     assert not pair.line.outstanding

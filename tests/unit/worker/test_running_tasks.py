@@ -15,7 +15,9 @@ from skirret.brokers.base import Limits
 from skirret.errors import (
     EncodeError,
     Ignore,
+    InvalidTaskError,
     MaxRetriesExceededError,
+    NotRegistered,
     Reject,
     TaskRevokedError,
 )
@@ -86,7 +88,7 @@ def test_coroutines_wait_side_by_side_on_the_asyncio_pool(app):
     @app.task
     async def meet():
         gate.append(1)
-        while len(gate) < 4:
+        while len(gate) < 4:  # noqa: ASYNC110  an event would belong to one loop of the test's
             await asyncio.sleep(0.001)
 
     with serve(app, "asyncio"):
@@ -142,7 +144,7 @@ def test_retries_that_run_out_fail_with_their_cause(app):
         try:
             raise OSError("down")
         except OSError as exc:
-            raise self.retry(exc=exc, countdown=0)
+            raise self.retry(exc=exc, countdown=0) from exc
 
     @app.task(bind=True, max_retries=1)
     def silent(self):
@@ -321,8 +323,10 @@ def test_a_malformed_message_is_a_dead_letter_and_the_worker_goes_on(app):
 def test_an_unknown_task_is_a_dead_letter_after_its_patience(app):
     app.conf.unknown_task_patience = 0.1
     with serve(app):
-        app.send_task("t.nowhere")
+        result = app.send_task("t.nowhere")
         eventually(app.broker.dead)
+        with pytest.raises(NotRegistered, match="nowhere"):
+            result.get(timeout=5)
     assert "unknown task 't.nowhere'" in app.broker.dead()[0].reason
 
 
@@ -545,7 +549,6 @@ def test_a_worker_that_lost_its_lease_begins_anew_and_its_outcomes_are_refused(a
             server.beats.pop(cid)
             for message in server.held.pop(cid).values():
                 server.put_back(message)
-        other.close()
         eventually(lambda: supervisor.fetcher.cid not in {cid, ""})
         go.append(1)
         assert result.get(timeout=5) >= 1
@@ -562,3 +565,15 @@ def test_thousands_of_small_tasks_all_come_back(app, pool):
         results = app.send_many([add.s(n, n) for n in range(3000)])
         assert [result.get(timeout=20) for result in results] == [2 * n for n in range(3000)]
     assert app.broker.size("celery").held == 0
+
+
+def test_the_caller_of_a_message_with_an_unreadable_body_is_told(app):
+    @app.task(serializer="yaml")
+    def add(x, y):
+        return x + y
+
+    result = add.delay(1, 2)
+    with serve(app):
+        with pytest.raises(InvalidTaskError, match="accept_content"):
+            result.get(timeout=5)
+        eventually(app.broker.dead)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from skirret import clock, context, states
 from skirret.app.task import Task
 from skirret.canvas.steps import pop_next
-from skirret.errors import Ignore, Reject, Retry
+from skirret.errors import Ignore, InvalidTaskError, Reject, Retry
 from skirret.excinfo import ExceptionInfo
-from skirret.message import Malformed, Publication, Record, TaskMessage
+from skirret.message import Envelope, Malformed, Publication, Record, TaskMessage
 from skirret.meta import ResultMeta
 from skirret.request import Context
 from skirret.saferepr import saferepr
@@ -58,11 +58,23 @@ class Executor:
             return Outcome(run.seq, "reject", -1.0, "", reason=f"malformed message: {received.reason}")
         message = wire_task.decode(received.envelope, accept=self.accept)
         if isinstance(message, Malformed):
-            return Outcome(run.seq, "reject", -1.0, "", reason=f"malformed message: {message.reason}")
+            return self._unreadable(run, received.envelope, message.reason)
         task = self.app.tasks.get(message.task)
         if task is None:
             return Outcome(run.seq, "unknown", -1.0, message.task)
         return Execution(self, run, task, message)
+
+    def _unreadable(self, run: Run, envelope: Envelope, reason: str) -> Outcome:
+        """A message whose headers can be read and whose body cannot: its caller is told."""
+        text = f"malformed message: {reason}"
+        task_id, name = envelope.headers.get("id"), envelope.headers.get("task")
+        result = None
+        if self.stores and isinstance(task_id, str) and not envelope.headers.get("ignore_result"):
+            now = clock.utc_now().isoformat()
+            meta = ResultMeta(task_id=task_id, status=states.FAILURE, result=InvalidTaskError(text), date_done=now)
+            payload = wire_results.encode(meta, serializer=self.serializer)
+            result = Record(task_id=task_id, state=states.FAILURE, payload=payload, ttl=self.failure_ttl)
+        return Outcome(run.seq, "reject", -1.0, str(name or ""), result, reason=text)
 
 
 class Execution:

@@ -17,7 +17,6 @@ from skirret.worker.frames import Ready
 if TYPE_CHECKING:
     from skirret.app import Skirret
     from skirret.worker.child.orders import Fork, Start
-    from skirret.worker.options import WorkerOptions
 
 logger = logging.getLogger("skirret.worker")
 
@@ -28,7 +27,10 @@ def run_child(app: Skirret, start: Start, order: Fork, sock: int, permits: int) 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    set_up_logs(start.options)
+    options = start.options
+    logs.setup_from(
+        app.conf, options.loglevel, options.logfile, json=options.log_json, color=options.color, redirect=True
+    )
     os.set_blocking(permits, False)
     serve_link(app, start.hostname, Link(socket.socket(fileno=sock), permits), order.pool, order.slots)
     return 0
@@ -42,8 +44,3 @@ def serve_link(app: Skirret, hostname: str, link: Link, pool: str, slots: int) -
     executor = Executor(app, hostname, link.report)
     link.report(Ready(os.getpid()))
     serve(executor, link, slots)
-
-
-def set_up_logs(options: WorkerOptions) -> None:
-    """Logs as the worker's options ask."""
-    logs.setup(options.loglevel, options.logfile, json=options.log_json, color=options.color)
