@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import time
+from pathlib import Path
 
 from skirret import Skirret
 
@@ -60,9 +61,9 @@ def die(key):
 @app.task
 def die_once(key):
     note("start", key)
-    marker = f"{LEDGER}.{key}"
-    if not os.path.exists(marker):
-        open(marker, "w").close()
+    marker = Path(f"{LEDGER}.{key}")
+    if not marker.exists():
+        marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return "lived"
 

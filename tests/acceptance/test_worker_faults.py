@@ -95,7 +95,8 @@ def test_a_child_killed_while_draining_small_tasks_loses_none_and_repeats_few(pr
         results = project.send_many("spin", list(range(6000)))
         kills = 0
         while not results[-1].ready() and kills < 5:
-            wait_until(lambda seen=len(project.lines()): len(project.lines()) > seen + 200 or results[-1].ready())
+            goal = len(project.lines()) + 200
+            wait_until(lambda goal=goal: len(project.lines()) > goal or results[-1].ready())
             _, children = worker_children(program.pid)
             if children:
                 os.kill(children[0], signal.SIGKILL)
