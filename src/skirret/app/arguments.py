@@ -46,7 +46,7 @@ class Arguments:
             if not kwargs:
                 if self._required <= given <= self._total:
                     return
-            elif given <= self._total:
+            else:
                 open_names = self._names[given:]
                 missing = self._names[given : self._required]
                 if all(name in open_names for name in kwargs) and all(name in kwargs for name in missing):

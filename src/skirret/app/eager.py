@@ -50,7 +50,7 @@ def apply(
         # The next run, at once: a caller who waits here does not want to wait for a countdown too.
         signature = ending.value.sig
         args, kwargs = signature.args or (), signature.kwargs or {}
-        options = {k: v for k, v in signature.options.items() if k not in {"countdown", "eta"}}
+        options = dict(signature.options)
     if ending.error is not None and throw:
         raise ending.error.exception
     return EagerResult(

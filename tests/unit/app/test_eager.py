@@ -232,13 +232,14 @@ def test_update_state_stores_progress_of_the_running_call(app):
     def work(self):
         self.update_state(state="PROGRESS", meta={"done": 3})
 
+    app.conf.result_extended = True
     result = work.apply()
     stored = app.AsyncResult(result.id)
-    assert (stored.state, stored.info) == ("PROGRESS", {"done": 3})
+    assert (stored.state, stored.info, stored.name) == ("PROGRESS", {"done": 3}, work.name)
     with pytest.raises(ValueError, match="task_id"):
         work.update_state(state="PROGRESS")
     work.update_state("other", "MINE", {"a": 1})
-    assert app.AsyncResult("other").info == {"a": 1}
+    assert (app.AsyncResult("other").info, app.AsyncResult("other").name) == ({"a": 1}, None)
 
 
 def test_an_eager_run_checks_arguments(app):

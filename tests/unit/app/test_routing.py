@@ -57,6 +57,9 @@ def test_a_function_is_asked_with_the_call(app):
     task = app.task(name="resize")(lambda n: n)
     assert route(app, "resize", 50, priority=3).queue == "large"
     assert route(app, "resize", 5).queue == "celery"
+    for size in (50, 5, 50):
+        task.delay(size)
+    assert [app.broker.size(queue).ready for queue in ("large", "celery")] == [2, 1]
     assert seen[0] == ("resize", (50,), {"priority": 3}, task)
 
 
