@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from skirret import backoff, clock
 from skirret.backends.base import ResultBackend
@@ -232,7 +233,7 @@ class Fetcher(threading.Thread):
             flags = self._settle(consumer, batch)
             for _ in batch:
                 self._settlements.popleft()
-            self._call(lambda batch=batch, flags=flags: self._told.settled(batch, flags))  # type: ignore[misc]
+            self._call(partial(self._told.settled, batch, flags))
             if consumer.fenced:
                 self._fence()
                 return

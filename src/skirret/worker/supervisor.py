@@ -54,6 +54,7 @@ class Children(Protocol):
 
     def kill(self) -> bool:
         """End all children now; False where that cannot be done."""
+        ...
 
     def replace(self, child: ChildLine) -> None:
         """Kill one child; another takes its place."""
