@@ -9,11 +9,16 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from skirret.errors import ImproperlyConfigured
 
 MASK = "**"
+KEYED = frozenset({"sqs"})
+"""Schemes whose address may name a key and its secret and no host: ``sqs://KEY:SECRET/...``, as Celery's users write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """One server's address. ``str()`` and ``repr()`` mask the password; `full` is the text with it."""
+    """One server's address. ``str()`` and ``repr()`` mask the password; `full` is the text with it.
+
+    `others` are further servers of the same system, such as the other sentinels of ``sentinel://a;sentinel://b``.
+    """
 
     scheme: str
     host: str | None = None
@@ -22,6 +27,7 @@ class Url:
     password: str | None = field(default=None, repr=False)
     path: str = ""
     query: tuple[tuple[str, str], ...] = ()
+    others: tuple[Url, ...] = ()
 
     @property
     def options(self) -> dict[str, str]:
@@ -31,7 +37,7 @@ class Url:
     @property
     def full(self) -> str:
         """The address with its password, for drivers only."""
-        return self._text(self.password)
+        return ";".join([self._text(self.password), *(other.full for other in self.others)])
 
     def _text(self, password: str | None) -> str:
         login = ""
@@ -48,7 +54,7 @@ class Url:
         return f"{self.scheme}://{login}{host}{port}{self.path}{query}"
 
     def __str__(self) -> str:
-        return self._text(None if self.password is None else MASK)
+        return ";".join([self._text(None if self.password is None else MASK), *(str(other) for other in self.others)])
 
     __repr__ = __str__
 
@@ -57,13 +63,19 @@ def parse(text: str) -> Url:
     """The parts of an address.
 
     Args:
-        text: such as ``redis://:secret@localhost:6379/0?x=1``; a bare scheme (``memory``) is allowed.
+        text: such as ``redis://:secret@localhost:6379/0?x=1``; a bare scheme (``memory``) is allowed, and so are the
+            several servers of one system, such as ``sentinel://a:26379;sentinel://b:26379``.
 
     Raises:
         ImproperlyConfigured: it is not an address.
     """
     if "://" not in text:
         text = f"{text}://"
+    text, *others = _servers(text)
+    scheme, _, tail = text.partition("://")
+    netloc, slash, path = tail.partition("/")
+    if scheme.lower() in KEYED and "@" not in netloc and ":" in netloc:
+        text = f"{scheme}://{netloc}@{slash}{path}"
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -82,7 +94,13 @@ def parse(text: str) -> Url:
         password=None if parts.password is None else unquote(parts.password),
         path=parts.path,
         query=tuple(parse_qsl(parts.query, keep_blank_values=True)),
+        others=tuple(parse(other) for other in others),
     )
+
+
+def _servers(text: str) -> list[str]:
+    parts = text.split(";")
+    return parts if all("://" in part for part in parts) else [text]
 
 
 def mask(text: Any) -> str:
@@ -91,8 +109,10 @@ def mask(text: Any) -> str:
     for part in str(text).split(";"):
         head, sep, tail = part.partition("://")
         login, at, host = tail.rpartition("@")
+        if sep and not at and head.lower() in KEYED:
+            login, at, host = tail.partition("/")
         if sep and at and ":" in login:
             user = login.split(":", 1)[0]
-            part = f"{head}://{user}:{MASK}@{host}"
+            part = f"{head}://{user}:{MASK}{at}{host}"
         masked.append(part)
     return ";".join(masked)

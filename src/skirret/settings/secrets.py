@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from skirret.saferepr import saferepr
-from skirret.url import MASK
+from skirret.url import KEYED, MASK
 
 # Texts, compiled on first use, since most processes show no settings.
 _HIDDEN = r"(?i)PASS|PWD|SECRET|TOKEN|KEY|SIGNATURE|CREDENTIAL|DSN|SASL"
@@ -38,10 +38,12 @@ def mask_text(text: str) -> str:
 def _mask_address(text: str) -> str:
     head, sep, tail = text.partition("://")
     login, at, host = tail.rpartition("@")
+    if sep and not at and head.lower().endswith(tuple(KEYED)):
+        login, at, host = tail.partition("/")
     if not (sep and at and ":" in login):
         return text
     # Everything up to the last @ goes: a password may hold / ? # ; @ that somebody forgot to encode.
-    return f"{head}://{login.split(':', 1)[0]}:{MASK}@{host}"
+    return f"{head}://{login.split(':', 1)[0]}:{MASK}{at}{host}"
 
 
 def censor(name: str, value: Any, *, secret: bool | None = None) -> Any:

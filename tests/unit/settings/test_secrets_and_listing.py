@@ -6,6 +6,7 @@ import pytest
 
 from skirret.settings import OPTIONS, Conf, Origin
 from skirret.settings.secrets import censor, is_secret, mask_text
+from skirret.url import mask, parse
 
 SECRET = "hunter2"
 
@@ -152,3 +153,14 @@ def test_humanize_has_one_setting_a_line():
     conf.update(task_default_queue="x", my_own=[1])
     assert conf.humanize() == "task_default_queue: 'x'\nmy_own: [1]"
     assert len(conf.humanize(with_defaults=True).splitlines()) == len(OPTIONS) + 1
+
+
+def test_a_key_and_its_secret_without_a_host_are_masked_too():
+    text = "sqs://ABCDEF:ZYXK7NiynG/1234567890/my-queue"
+    conf = Conf()
+    conf.update(broker_url=text)
+    assert conf.broker_url == text
+    assert "ZYXK7NiynG" not in conf.humanize()
+    assert "ZYXK7NiynG" not in str(parse(text)) + repr(parse(text)) + mask(text)
+    assert parse(text).password == "ZYXK7NiynG"
+    assert parse(text).path == "/1234567890/my-queue"
