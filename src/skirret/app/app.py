@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from skirret import context
 from skirret.app.caller import user_file
 from skirret.app.clients import Clients
+from skirret.app.current import add_app, make_default_by
 from skirret.app.publisher import Publisher
 from skirret.app.registry import TaskRegistry
 from skirret.app.task import Task
@@ -29,13 +29,6 @@ if TYPE_CHECKING:
     from skirret.app.queues import Queues
     from skirret.canvas import Signature
     from skirret.results import AsyncResult, GroupResult, ResultReader, ResultSet
-
-_living: weakref.WeakSet[Skirret] = weakref.WeakSet()
-
-
-def living_apps() -> list[Skirret]:
-    """All apps of this process."""
-    return list(_living)
 
 
 class Skirret(TaskHolder):
@@ -97,7 +90,7 @@ class Skirret(TaskHolder):
             {"broker_url": broker, "result_backend": backend, "include": include}, changes, kwargs,
             config_source=config_source, namespace=namespace, silent=config_source_silent,
         )  # fmt: skip
-        _living.add(self)
+        add_app(self)
         if context.default_app() is None or set_as_current:
             self.set_default()
         if set_as_current:
@@ -306,3 +299,4 @@ def _project_of(origin: Path) -> Path | None:
 
 
 Celery = Skirret
+make_default_by(lambda: Skirret("default", set_as_current=False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from skirret.app.caller import user_frame
 from skirret.app.lineage import worker_call
@@ -13,15 +13,10 @@ from skirret.errors import AlwaysEagerIgnored
 from skirret.message import Publication
 from skirret.results import AsyncResult
 
-if TYPE_CHECKING:
-    from skirret.app.task import Task
-
 _SENDING = ("retry", "retry_policy")
 
 
-def checked(
-    task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]
-) -> tuple[Sequence[Any], Mapping[str, Any]]:
+def checked(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
     """The arguments of a call, looked over.
 
     Raises:
@@ -41,18 +36,12 @@ def checked(
         task.check_arguments(args, kwargs)
     if task._pydantic is not None:  # noqa: SLF001
         args, kwargs = task._pydantic.dump_arguments(args, kwargs)  # noqa: SLF001
-    if "shadow" not in options and type(task).shadow_name is not _no_shadow():
+    if task.names_shadows and "shadow" not in options:
         options["shadow"] = task.shadow_name(args, kwargs, options)
     return args, kwargs
 
 
-def _no_shadow() -> Any:
-    from skirret.app.task import Task
-
-    return Task.shadow_name
-
-
-def call(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
+def call(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     """Send one call; the handle of its result."""
     args, kwargs = checked(task, args, kwargs, options)
     publisher = task.app.publisher
@@ -67,7 +56,7 @@ def call(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) 
     return handle(task.app, publication, task.name, options)
 
 
-async def acall(task: Task[..., Any], args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
+async def acall(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     """`call` for coroutines."""
     args, kwargs = checked(task, args, kwargs, options)
     publisher = task.app.publisher

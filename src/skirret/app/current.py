@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, cast
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from skirret import context
 
-if TYPE_CHECKING:
-    from skirret.app.app import Skirret
-
 _lock = threading.Lock()
+_make: Callable[[], Any] | None = None
+_living: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def app_or_default(app: Skirret | None = None) -> Skirret:
+def living_apps() -> list[Any]:
+    """All apps of this process."""
+    return list(_living)
+
+
+def add_app(app: Any) -> None:
+    """Remember an app for as long as it lives."""
+    _living.add(app)
+
+
+def make_default_by(make: Callable[[], Any]) -> None:
+    """Say how the default app is made where one is needed before any was made."""
+    global _make
+    _make = make
+
+
+def app_or_default(app: Any = None) -> Any:
     """`app`, else the current app, else the process's default app (made now if there is none)."""
     found = app or context.current_app()
     if found is None:
         with _lock:
             found = context.current_app()
-            if found is None:
-                from skirret.app.app import Skirret
-
-                found = Skirret("default", set_as_current=False)
+            if found is None and _make is not None:
+                found = _make()
                 context.set_default_app(found)
-    return cast("Skirret", found)
+    return found
 
 
 def task_by_name(name: str) -> Any:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from skirret import context
 from skirret.app.caller import user_frame
-from skirret.app.current import Proxy, app_or_default
+from skirret.app.current import Proxy, app_or_default, living_apps
 from skirret.app.rerun import with_autoretry
 from skirret.app.task import AsyncTask, Task
+from skirret.app.task_app import TaskApp
 from skirret.errors import DuplicateTaskNameWarning
-
-if TYPE_CHECKING:
-    from skirret.app.app import Skirret
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,7 +44,7 @@ class DeclareBound(Protocol):
 
 
 def make_task(
-    app: Skirret,
+    app: TaskApp,
     function: Callable[..., Any],
     *,
     name: str | None = None,
@@ -97,7 +95,7 @@ def make_task(
 
 
 def _task_class(
-    app: Skirret,
+    app: TaskApp,
     function: Callable[..., Any],
     run: Callable[..., Any],
     base: type[Task[..., Any]],
@@ -124,7 +122,7 @@ def _task_class(
     return type(label, (base,), attributes)
 
 
-def install(app: Skirret, task: Task[..., Any]) -> None:
+def install(app: TaskApp, task: Task[..., Any]) -> None:
     """Register a task that has its name: retries wrapped, annotations applied if the app is final, bound."""
     app.registry[task.name] = task
     with_autoretry(task)
@@ -138,7 +136,7 @@ def _origin(function: Any) -> tuple[Any, Any]:
     return (getattr(function, "__qualname__", None), getattr(code, "co_filename", None))
 
 
-def _warn_if_other(app: Skirret, name: str, known: Task[..., Any], function: Callable[..., Any]) -> None:
+def _warn_if_other(app: TaskApp, name: str, known: Task[..., Any], function: Callable[..., Any]) -> None:
     run = known.__dict__.get("_plain_run", known.run)
     existing = getattr(run, "__func__", run)
     # The same function may arrive twice: a module that is imported as __main__ and by its name.
@@ -179,12 +177,12 @@ def shared_task(function: Any = None, **options: Any) -> Any:
         if isinstance(function, (Task, Proxy)):
             raise TypeError(f"{function!r} is a task already; decorate a function once")
 
-        def register(app: Skirret) -> Task[..., Any]:
+        def register(app: TaskApp) -> Task[..., Any]:
             return make_task(app, function, **options)
 
         context.add_shared_task(register)
         # Apps that are final already hear of it now, all others when they are finalised.
-        for app in context_apps():
+        for app in living_apps():
             if app.finalized:
                 register(app)
         label = getattr(function, "__name__", type(function).__name__)
@@ -197,10 +195,3 @@ def shared_task(function: Any = None, **options: Any) -> Any:
         return Proxy(find, f"shared task {label}")
 
     return share(function) if function is not None else share
-
-
-def context_apps() -> list[Skirret]:
-    """All living apps of this process."""
-    from skirret.app.app import living_apps
-
-    return living_apps()

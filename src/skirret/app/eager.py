@@ -14,7 +14,6 @@ from skirret import context, signals, states
 from skirret.app.calling import checked
 from skirret.app.links import call_errbacks, call_links
 from skirret.app.requests import request_of
-from skirret.app.task import Task
 from skirret.clock import monotonic
 from skirret.errors import ContentDisallowed, Ignore, Reject, Retry
 from skirret.excinfo import ExceptionInfo
@@ -34,9 +33,7 @@ class Ending:
     seconds: float = 0.0
 
 
-def apply(
-    task: Task[..., Any], args: Any, kwargs: Any, *, throw: bool | None, options: dict[str, Any]
-) -> EagerResult[Any]:
+def apply(task: Any, args: Any, kwargs: Any, *, throw: bool | None, options: dict[str, Any]) -> EagerResult[Any]:
     """See ``Task.apply``."""
     app = task.app
     app.tasks  # noqa: B018  finalises the app, so that annotations count
@@ -59,7 +56,7 @@ def apply(
     )  # fmt: skip
 
 
-def _received(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Any) -> Context:
+def _received(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], options: Any) -> Context:
     """The request as a worker would see it, after the message's way through the serializer."""
     app = task.app
     publisher = app.publisher
@@ -82,7 +79,7 @@ def _received(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, An
     )  # fmt: skip
 
 
-def _run(task: Task[..., Any], request: Context) -> Ending:
+def _run(task: Any, request: Context) -> Ending:
     args, kwargs, task_id = request.args, request.kwargs, request.id or ""
     context.push_task(task, request)
     try:
@@ -99,11 +96,11 @@ def _run(task: Task[..., Any], request: Context) -> Ending:
     return ending
 
 
-def _attempt(task: Task[..., Any], request: Context) -> Ending:
+def _attempt(task: Any, request: Context) -> Ending:
     began = monotonic()
     try:
         task.before_start(request.id or "", request.args, request.kwargs)
-        value = _called(task, request)
+        value = task.enter(request)
         if asyncio.iscoroutine(value):
             value = run_coroutine(value)
         value = _travelled(task, request, value)
@@ -118,15 +115,7 @@ def _attempt(task: Task[..., Any], request: Context) -> Ending:
     return Ending(states.SUCCESS, value, seconds=monotonic() - began)
 
 
-def _called(task: Task[..., Any], request: Context) -> Any:
-    # A task with a __call__ of its own is entered through it, as in a worker.
-    if type(task).__call__ is Task.__call__:
-        return task.run(*request.args, **request.kwargs)
-    request.awaits_call = True
-    return task(*request.args, **request.kwargs)
-
-
-def _travelled(task: Task[..., Any], request: Context, value: Any) -> Any:
+def _travelled(task: Any, request: Context, value: Any) -> Any:
     """The return value after its way through the result serializer, where results are kept."""
     if request.ignore_result:
         return value
@@ -136,7 +125,7 @@ def _travelled(task: Task[..., Any], request: Context, value: Any) -> Any:
     return loads(body, body_type, encoding, [body_type])
 
 
-def _after(task: Task[..., Any], request: Context, ending: Ending) -> None:
+def _after(task: Any, request: Context, ending: Ending) -> None:
     args, kwargs, task_id = request.args, request.kwargs, request.id or ""
     if ending.state == states.SUCCESS:
         call_links(task.app, request, ending.value)
@@ -157,7 +146,7 @@ def _after(task: Task[..., Any], request: Context, ending: Ending) -> None:
         )  # fmt: skip
 
 
-def _store(task: Task[..., Any], request: Context, ending: Ending) -> None:
+def _store(task: Any, request: Context, ending: Ending) -> None:
     kept = not request.ignore_result or (ending.error is not None and task.store_errors_even_if_ignored)
     if not task.store_eager_result or not kept:
         return

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from skirret.app.app import Skirret, living_apps
+from skirret.app.app import Skirret
+from skirret.app.current import living_apps
 from skirret.errors import ImproperlyConfigured
 
 

@@ -8,13 +8,10 @@ import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from skirret.errors import OperationalError
 from skirret.message import Publication
-
-if TYPE_CHECKING:
-    from skirret.app.publisher import Publisher
 
 WAITING_LIMIT = 10_000
 """Messages that may wait; a coroutine that brings more waits for room."""
@@ -23,9 +20,18 @@ BATCH_LIMIT = 500
 BATCH_BYTES = 8 * 1024 * 1024
 
 
+class Deliverer(Protocol):
+    """Who sends what was handed over."""
+
+    def deliver(
+        self, publications: Sequence[Publication], *, retry: bool | None, retry_policy: Mapping[str, Any] | None
+    ) -> None:
+        """Hand messages to the broker or raise."""
+
+
 @dataclass(slots=True)
 class _Order:
-    publisher: Publisher
+    publisher: Deliverer
     publications: Sequence[Publication]
     options: Mapping[str, Any]
     loop: asyncio.AbstractEventLoop
@@ -51,7 +57,7 @@ class GroupCommitter:
         self._running = False
 
     async def submit(
-        self, publisher: Publisher, publications: Sequence[Publication], options: Mapping[str, Any]
+        self, publisher: Deliverer, publications: Sequence[Publication], options: Mapping[str, Any]
     ) -> None:
         """Send `publications`; returns when the broker has them.
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from skirret.app.protocol import ConnectedApp
 from skirret.excinfo import ExceptionInfo
 from skirret.request import Context
 
-if TYPE_CHECKING:
-    from skirret.app.app import Skirret
 
-
-def call_links(app: Skirret, request: Context, value: Any) -> None:
+def call_links(app: ConnectedApp, request: Context, value: Any) -> None:
     """Send the callbacks, and the next step of the chain with the steps that remain."""
     from skirret.canvas import maybe_signature
 
@@ -26,7 +24,7 @@ def call_links(app: Skirret, request: Context, value: Any) -> None:
         maybe_signature(step, app=app).apply_async((value,), chain=rest or None, **lineage)
 
 
-def call_errbacks(app: Skirret, request: Context, exc: BaseException, einfo: ExceptionInfo) -> None:
+def call_errbacks(app: ConnectedApp, request: Context, exc: BaseException, einfo: ExceptionInfo) -> None:
     """Call errbacks: here as ``errback(request, exc, traceback)`` where they take that much, else as a task.
 
     Celery's rule: an errback whose task is registered here and accepts more than one argument is called in place.

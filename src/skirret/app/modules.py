@@ -5,13 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from skirret import signals
+from skirret.app.protocol import ConnectedApp
 from skirret.errors import ImproperlyConfigured
-
-if TYPE_CHECKING:
-    from skirret.app.app import Skirret
 
 Packages = Iterable[str] | Callable[[], Iterable[str]] | None
 
@@ -19,7 +17,7 @@ Packages = Iterable[str] | Callable[[], Iterable[str]] | None
 class Modules:
     """What is to be imported for one app."""
 
-    def __init__(self, app: Skirret) -> None:
+    def __init__(self, app: ConnectedApp) -> None:
         self._app = app
         self._discoveries: list[tuple[Packages, str | None]] = []
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from skirret import options as option_rules
 from skirret import signals
 from skirret.app.preparation import Plan, message, plan, repeat_options
+from skirret.app.protocol import ConnectedApp
 from skirret.app.settings_view import NO_RETRY, RetryPolicy, SettingsView, revision_of
 from skirret.clock import Deadline
 from skirret.errors import OperationalError
@@ -18,14 +19,11 @@ from skirret.request import Context
 from skirret.url import mask
 from skirret.wire import task as wire
 
-if TYPE_CHECKING:
-    from skirret.app.app import Skirret
-
 
 class Publisher:
     """One app's way to its broker."""
 
-    def __init__(self, app: Skirret) -> None:
+    def __init__(self, app: ConnectedApp) -> None:
         self._app = app
         self._view: SettingsView | None = None
 

@@ -6,19 +6,16 @@ import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from skirret.app.moments import eta_of
 from skirret.app.retry import Again, Autoretry, decide
 from skirret.errors import ImproperlyConfigured, Retry, TaskPredicate
 from skirret.saferepr import argsrepr, kwargsrepr
 
-if TYPE_CHECKING:
-    from skirret.app.task import Task
-
 
 def rerun(
-    task: Task[..., Any],
+    task: Any,
     args: Sequence[Any] | None,
     kwargs: Mapping[str, Any] | None,
     *,
@@ -76,7 +73,7 @@ def _raise(exc: BaseException) -> NoReturn:
     raise exc from handled
 
 
-def autoretry_of(task: Task[..., Any]) -> Autoretry | None:
+def autoretry_of(task: Any) -> Autoretry | None:
     """The task's ``autoretry_for`` and its sisters as one value, or None if it has none.
 
     Raises:
@@ -96,7 +93,7 @@ def autoretry_of(task: Task[..., Any]) -> Autoretry | None:
     )
 
 
-def _classes(task: Task[..., Any], attribute: str) -> tuple[type[BaseException], ...]:
+def _classes(task: Any, attribute: str) -> tuple[type[BaseException], ...]:
     given: Any = getattr(task, attribute) or ()
     found = tuple(given) if isinstance(given, (list, tuple, set, frozenset)) else (given,)
     wrong = [entry for entry in found if not (isinstance(entry, type) and issubclass(entry, BaseException))]
@@ -105,7 +102,7 @@ def _classes(task: Task[..., Any], attribute: str) -> tuple[type[BaseException],
     return found
 
 
-def with_autoretry(task: Task[..., Any]) -> None:
+def with_autoretry(task: Any) -> None:
     """Wrap the task's ``run`` so that listed exceptions lead to a retry; once."""
     policy = autoretry_of(task)
     if policy is None or "_plain_run" in task.__dict__:
@@ -115,7 +112,7 @@ def with_autoretry(task: Task[..., Any]) -> None:
     task.__dict__["run"] = _wrapped(task, plain, policy)
 
 
-def _wrapped(task: Task[..., Any], plain: Callable[..., Any], policy: Autoretry) -> Callable[..., Any]:
+def _wrapped(task: Any, plain: Callable[..., Any], policy: Autoretry) -> Callable[..., Any]:
     passing: tuple[type[BaseException], ...] = (TaskPredicate, *policy.never)
 
     def settle(exc: BaseException) -> NoReturn:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from skirret.app.app import Skirret
+from skirret.app.protocol import ConnectedApp
 
 KEY = "revoked"
 """The set in `Coordination` that holds revoked ids."""
@@ -20,7 +19,7 @@ LIFETIME = 3 * 24 * 3600.0
 
 
 def revoke(
-    app: Skirret, task_id: str | Sequence[str], *, terminate: bool = False, signal: str = "SIGTERM", **_: Any
+    app: ConnectedApp, task_id: str | Sequence[str], *, terminate: bool = False, signal: str = "SIGTERM", **_: Any
 ) -> None:
     """Keep tasks from running.
 

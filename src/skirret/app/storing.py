@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import traceback as tracebacks
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from skirret import states
+from skirret.app.protocol import ConnectedApp
 from skirret.clock import utc_now
 from skirret.message import Record
 from skirret.meta import ResultMeta
 from skirret.request import Context
 
-if TYPE_CHECKING:
-    from skirret.app.app import Skirret
 
-
-def lifetime(app: Skirret, state: str) -> float | None:
+def lifetime(app: ConnectedApp, state: str) -> float | None:
     """Seconds for which a result in `state` is kept (``result_expires``, ``result_failure_expires``); None: no end."""
     conf = app.conf
     value = conf.get("result_expires")
@@ -27,7 +25,7 @@ def lifetime(app: Skirret, state: str) -> float | None:
     return float(value) if value else None
 
 
-def record(app: Skirret, meta: ResultMeta) -> Record:
+def record(app: ConnectedApp, meta: ResultMeta) -> Record:
     """A result as the store keeps it, encoded by the app's result settings.
 
     Raises:
@@ -68,7 +66,7 @@ def meta_of(
     return meta
 
 
-def store_state(app: Skirret, request: Context, task_id: str | None, state: str, meta: Any, **_: Any) -> None:
+def store_state(app: ConnectedApp, request: Context, task_id: str | None, state: str, meta: Any, **_: Any) -> None:
     """Store a state now.
 
     Raises:

@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, ca
 from skirret import context, errors
 from skirret.app.arguments import Arguments
 from skirret.app.attributes import drop_unsaid, from_settings, said
+from skirret.app.current import app_or_default
+from skirret.app.hooks import TaskHooks
+from skirret.app.task_app import TaskApp
 from skirret.options import TASK_ATTRIBUTES
 from skirret.request import Context
 
 if TYPE_CHECKING:
-    from skirret.app.app import Skirret
     from skirret.canvas import Signature
-    from skirret.excinfo import ExceptionInfo
     from skirret.results import AsyncResult, EagerResult
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Task(Generic[P, R]):
+class Task(TaskHooks, Generic[P, R]):
     """One task of one app; there is one instance of it in a process.
 
     Subclass it for shared behaviour (``@app.task(base=...)``) or for a class task with a ``run`` of its own
@@ -79,7 +80,9 @@ class Task(Generic[P, R]):
     MaxRetriesExceededError = errors.MaxRetriesExceededError
     OperationalError = errors.OperationalError
 
-    _app: Skirret | None = None
+    names_shadows: bool = False
+    """Whether ``shadow_name`` says something."""
+    _app: TaskApp | None = None
     _arguments: Arguments | None = None
     _pydantic: Any = None
 
@@ -88,6 +91,8 @@ class Task(Generic[P, R]):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         drop_unsaid(cls)
+        if "shadow_name" in cls.__dict__:
+            cls.names_shadows = True
         run = cls.__dict__.get("run")
         if run is not None:
             cls.is_async = inspect.iscoroutinefunction(run.__func__ if isinstance(run, staticmethod) else run)
@@ -108,23 +113,18 @@ class Task(Generic[P, R]):
         return type(self).__qualname__.rpartition(".")[2]
 
     @property
-    def app(self) -> Skirret:
+    def app(self) -> TaskApp:
         """The app that the task belongs to; the current one if none was said."""
-        from skirret.app.current import app_or_default
-
-        return self._app or app_or_default()
+        return self._app or cast("TaskApp", app_or_default())
 
     @app.setter
-    def app(self, app: Skirret) -> None:
+    def app(self, app: TaskApp) -> None:
         self._app = app
 
-    def bind(self, app: Skirret) -> None:
+    def bind(self, app: TaskApp) -> None:
         """Make the task the app's; `on_bound` hears of it."""
         self._app = app
         self.on_bound(app)
-
-    def on_bound(self, app: Skirret) -> None:
-        """Hook: the task was bound to `app`."""
 
     # -- calling -------------------------------------------------------------------------------------------------
 
@@ -148,6 +148,14 @@ class Task(Generic[P, R]):
             return await self.run(*args, **kwargs)
         finally:
             context.pop_task()
+
+    def enter(self, request: Context) -> Any:
+        """Run a call that a worker made current: ``run``, through a ``__call__`` of the task's own if it has one."""
+        if type(self).__call__ is Task.__call__:
+            return self.run(*request.args, **request.kwargs)
+        request.awaits_call = True
+        called: Any = self
+        return called(*request.args, **request.kwargs)
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """Send a call with these arguments and no options: ``apply_async(args, kwargs)``."""
@@ -342,39 +350,6 @@ class Task(Generic[P, R]):
     def backend(self) -> Any:
         """The app's result store."""
         return self.app.backend
-
-    # -- hooks ---------------------------------------------------------------------------------------------------
-
-    def before_start(self, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Hook: the run is about to begin."""
-
-    def on_success(self, retval: Any, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """Hook: the run returned."""
-
-    def on_retry(
-        self, exc: BaseException, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any], einfo: ExceptionInfo
-    ) -> None:
-        """Hook: the run asked for another one."""
-
-    def on_failure(
-        self, exc: BaseException, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any], einfo: ExceptionInfo
-    ) -> None:
-        """Hook: the run raised."""
-
-    def after_return(
-        self,
-        status: str,
-        retval: Any,
-        task_id: str,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        einfo: ExceptionInfo | None,
-    ) -> None:
-        """Hook: the run is over, however it ended."""
-
-    def shadow_name(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
-        """Hook: a name to show in logs instead of the task's; None is none."""
-        return None
 
     def __reduce__(self) -> Any:
         from skirret.app.current import task_by_name

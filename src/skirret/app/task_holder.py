@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
+from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
 from skirret import context
 from skirret.app.declaring import Declare, DeclareBound, install, make_task
@@ -13,12 +13,10 @@ from skirret.app.naming import gen_task_name
 from skirret.app.registry import TaskRegistry
 from skirret.app.task import AsyncTask
 from skirret.app.task import Task as BaseTask
+from skirret.app.task_app import TaskApp
 from skirret.errors import ImproperlyConfigured
 from skirret.plugins import import_object
 from skirret.signals import Signal
-
-if TYPE_CHECKING:
-    from skirret.app.app import Skirret
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,8 +50,8 @@ class TaskHolder:
         self._task_class: type[BaseTask[..., Any]] | None = None
 
     @property
-    def _app(self) -> Skirret:
-        return cast("Skirret", self)
+    def _app(self) -> TaskApp:
+        return cast("TaskApp", self)
 
     @overload
     def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...

@@ -19,7 +19,7 @@ def _own_process_state(monkeypatch):
     """Current app, default app, living apps and shared tasks are as they were before, whatever a test does."""
     monkeypatch.setattr(context, "_default_app", None)
     monkeypatch.setattr(context, "_shared_tasks", [])
-    monkeypatch.setattr("skirret.app.app._living", weakref.WeakSet())
+    monkeypatch.setattr("skirret.app.current._living", weakref.WeakSet())
     token = context._current_app.set(None)
     yield
     context._current_app.reset(token)

@@ -330,7 +330,7 @@ def test_without_an_app_a_default_one_is_made():
 
 
 def test_an_app_that_nobody_holds_is_freed():
-    from skirret.app.app import living_apps
+    from skirret.app.current import living_apps
 
     app = Skirret("short", broker="memory://short", set_as_current=False)
     app.task(lambda: 1)
