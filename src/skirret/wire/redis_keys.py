@@ -17,8 +17,7 @@ PRIORITY_STEPS = (0, 3, 6, 9)
 DEFAULT_EXCHANGE = ""
 """AMQP's: it leads to the queue that the routing key names, and nothing is bound to it."""
 
-_WORDS = {"*": r".*?[^\.]", "#": r".*?"}
-_SPECIAL = frozenset("()[]{}?*+-|^$\\.&~# \t\n\r\v\f")
+_WORDS = {"*": r"[^\.]+", "#": r".*?"}
 
 
 def ready_list(queue: str, priority: int, steps: Sequence[int] = PRIORITY_STEPS, separator: str = SEPARATOR) -> str:
@@ -52,8 +51,8 @@ def binding(queue: str, routing_key: str, exchange_type: str = "direct", separat
 
 def topic_pattern(routing_key: str) -> str:
     """The regular expression by which kombu matches a topic: ``*`` is one word, ``#`` any number."""
-    words = "".join(f"\\{sign}" if sign in _SPECIAL and sign not in ".#*" else sign for sign in routing_key).split(".")
-    return "^" + r"\.".join(_WORDS.get(word, word) for word in words) + "$"
+    escaped = "".join(sign if sign.isalnum() or sign in ".#*" else f"\\{sign}" for sign in routing_key)
+    return "^" + r"\.".join(_WORDS.get(word, word) for word in escaped.split(".")) + "$"
 
 
 def result(task_id: str) -> str:
