@@ -107,10 +107,7 @@ class Bells:
         return self._names
 
     def _say(self, name: str, word: bytes) -> None:
-        speaker = self._speaker
-        if speaker is None:
-            speaker = self._speaker = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            speaker.setblocking(False)
+        speaker = self._speaker or self._make_speaker()
         try:
             address = self.address(name)
             if address is not None:
@@ -120,6 +117,13 @@ class Bells:
                 (self._path / name).unlink()
         except OSError:
             pass  # full: it has been rung already; or gone in the meantime
+
+    def _make_speaker(self) -> socket.socket:
+        with self._lock:  # two threads may ring at once
+            if self._speaker is None:
+                self._speaker = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._speaker.setblocking(False)
+            return self._speaker
 
     def close(self) -> None:
         """Let go of descriptors; they open again on use."""

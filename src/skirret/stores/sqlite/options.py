@@ -17,7 +17,7 @@ def timeout_of(url: Url, options: Mapping[str, Any]) -> float:
     Raises:
         ImproperlyConfigured: it is not a positive number.
     """
-    given = url.options.get("timeout", options.get("timeout", TIMEOUT))
+    given: Any = url.options.get("timeout", options.get("timeout", TIMEOUT))
     try:
         seconds = float(given)
     except (TypeError, ValueError):

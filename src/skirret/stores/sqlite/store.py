@@ -44,7 +44,7 @@ class Session:
 
     def __init__(self) -> None:
         self.connection: sqlite3.Connection | None = None
-        self.inode = (0, 0)
+        self.inode: tuple[int, int] = (0, 0)
         self.pid = 0
         self.durable = True
 
@@ -84,7 +84,7 @@ class Store:
         self._opening = threading.Lock()
         self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         self._idle: list[Session] = []
-        self._known = (0, 0)  # the inode whose layout was checked
+        self._known: tuple[int, int] = (0, 0)  # the inode whose layout was checked
         self._pid = os.getpid()
         self._unsafe = False
         self._pages = 0.0
@@ -183,6 +183,7 @@ class Store:
                 except IndexError:
                     break
                 self._close(session)
+        self._lock.close()
 
     def _close(self, session: Session) -> None:
         # Without the write lock: only the last close of all processes checkpoints, and then nobody commits.
@@ -275,8 +276,7 @@ class Store:
 
     def _set_durable(self, session: Session, connection: sqlite3.Connection, durable: bool) -> None:
         if session.durable != durable:
-            # Not execute(): this pragma works as it is compiled, and a cached statement is not compiled again.
-            connection.executescript(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             session.durable = durable
 
     def _checkpoint(self, connection: sqlite3.Connection, changes: int) -> None:

@@ -60,18 +60,20 @@ class WriteLock:
             descriptor = self._open()
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locked = True
             except BlockingIOError:
-                # Not a blocking flock(), which knows no deadline.
-                if deadline.passed():
-                    raise self._taken(timeout) from None
-                time.sleep(pause)
-                pause = min(0.002, pause * 1.5)
-                continue
+                locked = False
             except OSError as exc:
                 raise files.in_words(exc, self._path) from exc
-            if os.fstat(descriptor).st_nlink:
+            if not os.fstat(descriptor).st_nlink:
+                self.forget()  # somebody deleted the file: a lock on it excludes nobody
+            elif locked:
                 return
-            self.forget()  # somebody deleted the file: a lock on it excludes nobody
+            elif deadline.passed():
+                raise self._taken(timeout)
+            else:
+                time.sleep(pause)  # not a blocking flock(), which knows no deadline
+                pause = min(0.002, pause * 1.5)
 
     def _open(self) -> int:
         if self._descriptor < 0:
@@ -103,6 +105,14 @@ class WriteLock:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+    def close(self) -> None:
+        """Close the descriptor unless a thread holds the lock; the next use opens it again."""
+        if self._mutex.acquire(blocking=False):
+            try:
+                self.forget()
+            finally:
+                self._mutex.release()
 
     def after_fork(self) -> None:
         """In a child: a thread of the parent may hold the mutex, and the descriptor is the parent's."""
