@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 
@@ -58,6 +59,14 @@ def test_a_wait_ends_with_its_time(bell):
     start = time.monotonic()
     assert bell.wait(0.03) == set()
     assert 0.025 <= time.monotonic() - start < 5.0
+
+
+def test_a_system_without_poll_waits_as_well(bells, bell, monkeypatch):
+    monkeypatch.delattr(select, "poll")
+    assert bell.wait(0.01) == set()
+    later = Later(lambda: bell.wait(30.0))
+    bells.ring(CONSUMERS, ["a"])
+    assert later.result() == {"a"}
 
 
 def test_an_interrupt_ends_a_wait_and_is_told_once(bell):

@@ -16,7 +16,11 @@ from skirret.errors import OperationalError
 from skirret.stores.sqlite import forking
 from skirret.testing.conformance.material import Later, ids, message, record
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="this system does not fork")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="this system does not fork"),
+    # Python 3.12 and later warn of what is tested here.
+    pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
+]
 
 
 def in_child(work, patience=30.0):

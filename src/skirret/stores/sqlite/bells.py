@@ -172,11 +172,14 @@ class Bell:
         """
         if self._interrupted or self._reader < 0:
             return set()
-        poll = select.poll()
-        poll.register(self._reader, select.POLLIN)
-        if self._listener is not None:
-            poll.register(self._listener, select.POLLIN)
-        poll.poll(max(0, math.ceil(timeout * 1000)))
+        ears = [self._reader] if self._listener is None else [self._reader, self._listener.fileno()]
+        if hasattr(select, "poll"):
+            poll = select.poll()
+            for ear in ears:
+                poll.register(ear, select.POLLIN)
+            poll.poll(max(0, math.ceil(timeout * 1000)))
+        else:  # under eventlet's patches
+            select.select(ears, [], [], max(0.0, timeout))
         return self._heard()
 
     def _heard(self) -> set[str] | None:
