@@ -18,7 +18,10 @@ class FromSettings:
         self.name = name
 
     def __get__(self, task: Any, owner: type | None = None) -> Any:
-        return None if task is None else task.app.conf.get(self.key)
+        if task is None:
+            return None
+        task.annotated()
+        return task.__dict__[self.name] if self.name in task.__dict__ else task.app.conf.get(self.key)
 
 
 def from_settings(key: str) -> Any:

@@ -22,6 +22,8 @@ def checked(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> tuple
     Raises:
         TypeError: they do not fit the task's signature, or are no sequence and mapping.
     """
+    if not task.app.finalized:
+        task.app.finalize(auto=True)
     if args is None:
         args = ()
     elif not isinstance(args, (tuple, list)):

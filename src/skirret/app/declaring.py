@@ -126,9 +126,9 @@ def install(app: TaskApp, task: Task[..., Any]) -> None:
     """Register a task that has its name: retries wrapped, annotations applied if the app is final, bound."""
     app.registry[task.name] = task
     with_autoretry(task)
-    if app.finalized:
-        app.annotate(task)
     task.bind(app)
+    if app.finalized:
+        task.annotated()
 
 
 def _origin(function: Any) -> tuple[Any, Any]:

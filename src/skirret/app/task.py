@@ -82,6 +82,7 @@ class Task(TaskHooks, Generic[P, R]):
 
     names_shadows: bool = False
     """Whether ``shadow_name`` says something."""
+    _annotated: bool = False
     _app: TaskApp | None = None
     _arguments: Arguments | None = None
     _pydantic: Any = None
@@ -107,6 +108,12 @@ class Task(TaskHooks, Generic[P, R]):
         def run(self, *args: Any, **kwargs: Any) -> Any:
             """What the task does; subclasses say it."""
             raise NotImplementedError(f"task {self.name or type(self).__name__!r} must define run()")
+
+    def annotated(self) -> None:
+        """Apply what ``task_annotations`` says of this task, once: at its first use, when the settings are complete."""
+        if not self._annotated:
+            self._annotated = True
+            self.app.annotate(self)
 
     @property
     def __name__(self) -> str:

@@ -144,7 +144,7 @@ class TaskHolder:
             for register in context.shared_tasks():
                 register(self._app)
             for task in list(self.registry.values()):
-                self.annotate(task)
+                task.annotated()
             self.on_after_finalize.send(sender=self)
 
     def annotate(self, task: BaseTask[..., Any]) -> None:

@@ -264,6 +264,17 @@ def test_annotations_change_attributes_of_all_and_of_single_tasks(app):
     assert [t.priority for t in (first, second, late)] == [1, 2, 1]
 
 
+def test_annotations_count_from_the_first_look_and_from_the_first_call_on(app):
+    seen = app.task(name="seen")(lambda: 1)
+    called = app.task(name="called")(lambda: 1)
+    app.conf.task_annotations = {"seen": {"rate_limit": "10/m"}, "called": {"queue": "annotated", "max_retries": 9}}
+    assert seen.rate_limit == "10/m"
+    assert not app.finalized
+    called.delay()
+    assert only(app, "annotated").task == "called"
+    assert called.max_retries == 9
+
+
 def test_annotations_may_be_a_list_of_mappings_and_callables_the_first_strongest(app):
     task = app.task(name="one")(lambda: 1)
 
