@@ -154,6 +154,12 @@ def test_a_class_that_is_not_loaded_becomes_a_stand_in_that_knows_what_it_was():
     assert "nowhere" not in sys.modules
 
 
+def test_a_stand_in_without_a_module_is_told_without_one():
+    found = exceptions.decode({"exc_type": "Odd", "exc_message": ["x"]})
+    assert type(found).__name__ == "Odd"
+    assert exceptions.encode(found) == {"exc_type": "Odd", "exc_message": ["x"], "exc_module": ""}
+
+
 def test_a_local_class_becomes_a_stand_in():
     class Local(Exception):
         pass

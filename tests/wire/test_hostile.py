@@ -148,12 +148,12 @@ EMBED = b',{},{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]'
 BOMBS = {
     "deep arrays": b"[" * DEEP,
     "deep closed arrays": b"[" * DEEP + b"]" * DEEP,
-    "deep objects": b'{"a":' * DEEP,
+    "deep objects": b'{"a":' * (DEEP // 3),
     "deep and wide": b"[[1],[[" * 200_000,
     "deeper than the bound by one": b"[" * 257 + b"]" * 257,
     "a long integer": b"[[" + b"9" * 10**7 + b"]" + EMBED,
     "a long fraction": b"[[1." + b"9" * 10**7 + b"]" + EMBED,
-    "many integers at the bound": b"[[" + b",".join([b"9" * 4300] * 2000) + b"]" + EMBED,
+    "many integers at the bound": b"[[" + b",".join([b"9" * 4300] * 500) + b"]" + EMBED,
     "a huge exponent": b"[[1e999999999]" + EMBED,
     "many values": b"[[" + b"1," * 6_000_000 + b"1]" + EMBED,
     "many empty objects": b"[[" + b"{}," * 4_000_000 + b"1]" + EMBED,
@@ -167,7 +167,7 @@ BOMBS = {
     "a type that is no text": b'[[{"__type__":[1],"__value__":1}]' + EMBED,
     "a uuid with other fields": b'[[{"__type__":"uuid","__value__":{"int":1}}]' + EMBED,
     "a bad date": b'[[{"__type__":"datetime","__value__":"' + b"2" * 10**6 + b'"}]' + EMBED,
-    "many tags": b"[[" + b'{"__type__":"bytes","__value__":"x"},' * 100_000 + b"1]" + EMBED,
+    "many tags": b"[[" + b'{"__type__":"bytes","__value__":"x"},' * 30_000 + b"1]" + EMBED,
 }
 
 
@@ -344,8 +344,10 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_header_is_malformed_with_its_name(name):
-    verdict = judge(with_headers(**BAD[name]))
-    assert isinstance(verdict, Malformed), verdict
+    raw = with_headers(**BAD[name])
+    assert isinstance(judge(raw), Malformed)
+    if name not in ("a group index in text", "an unknown compression", "any header with a lone surrogate"):
+        assert isinstance(envelope.head(raw), Malformed)  # the supervisor sees it before a child does
 
 
 SHAPES = {
@@ -356,7 +358,7 @@ SHAPES = {
     "properties in a list": b'{"body":"","headers":{"task":"t","id":"x"},"properties":[]}',
     "a body that is a number": body_of(b"[[],{},{}]").replace(b'"body": "', b'"body": 7, "x": "'),
     "a body that is no base64": body_of(b"").replace(b'"body": ""', b'"body": "!!!"'),
-    "base64 with rubbish in it": body_of(b"").replace(b'"body": ""', b'"body": "W1td LHt9XQ=="'),
+    "base64 with rubbish in it": GOLDEN[0].replace(b'"body": "', b'"body": " '),
     "an unknown body encoding": GOLDEN[0].replace(b'"base64"', b'"rot13"'),
     "an unknown content encoding": body_of(b"[[],{},{}]", content_encoding="utf-7"),
     "two parts": body_of(b"[[],{}]"),

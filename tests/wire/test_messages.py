@@ -236,3 +236,30 @@ def test_a_finished_state_has_a_date_and_an_unfinished_one_has_not():
     assert task.moment(date_of("SUCCESS")) <= dt.datetime.now(dt.UTC)
     assert date_of("STARTED") is None
     assert date_of("PROGRESS") is None
+
+
+def test_a_stamp_cannot_take_the_place_of_a_field():
+    meta = ResultMeta(task_id="t", status="SUCCESS", result=1, stamps={"status": "FAILURE", "mine": 2})
+    found = results.decode(results.encode(meta, extended=True))
+    assert (found.status, found.stamps["mine"]) == ("SUCCESS", 2)
+
+
+def test_a_result_larger_than_the_bound_is_neither_written_nor_read():
+    meta = ResultMeta(task_id="t", status="SUCCESS", result="x" * 1000)
+    payload = results.encode(meta, max_bytes=2000)
+    with pytest.raises(EncodeError, match="store it elsewhere"):
+        results.encode(meta, max_bytes=1000)
+    with pytest.raises(BackendGetMetaError, match="at most 1000"):
+        results.decode(payload, max_bytes=1000)
+
+
+def test_a_failure_is_told_in_what_its_serializer_can_hold():
+    moment = dt.datetime(2031, 5, 6, tzinfo=dt.UTC)
+    meta = ResultMeta(task_id="t", status="FAILURE", result=ValueError("late", moment))
+    in_json = results.decode(results.encode(meta)).result
+    in_msgpack = results.decode(
+        results.encode(meta, serializer="msgpack"), accept=["msgpack"], serializer="msgpack"
+    ).result
+    assert in_json.args == ("late", moment)
+    assert in_msgpack.args[0] == "late"
+    assert "2031" in in_msgpack.args[1]
