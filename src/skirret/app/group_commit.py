@@ -81,12 +81,25 @@ class GroupCommitter:
                 return turn
             self._orders.append(order)
             self._waiting += len(order.publications)
-            if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, name="skirret-publisher", daemon=True).start()
-            elif len(self._orders) == 1:
-                self._changed.notify()
-            return None
+            if self._running:
+                if len(self._orders) == 1:
+                    self._changed.notify()
+                return None
+            self._running = self._start()
+            if self._running:
+                return None
+            batch = self._take()
+        # Where the system gives no more threads, or the interpreter ends, it blocks the event loop rather than fail.
+        self._commit(batch)
+        self._make_room()
+        return None
+
+    def _start(self) -> bool:
+        try:
+            threading.Thread(target=self._run, name="skirret-publisher", daemon=True).start()
+        except RuntimeError:
+            return False
+        return True
 
     def _run(self) -> None:
         while True:

@@ -73,7 +73,12 @@ class WaitingRoom:
                 self._by_id.setdefault(task_id, {})[waiter] = None
             if waiter.detached and waiter.pending:
                 self._detached.add(waiter)
-                self._need_thread()
+                try:
+                    self._need_thread()
+                except RuntimeError as exc:  # the system gives no more threads, or the interpreter ends
+                    exc.add_note("Coroutines and callbacks wait for results in a thread; get() needs none.")
+                    self.leave(waiter)
+                    raise
             poke = self._poke(waiter)
         if poke:
             self._backend.interrupt()
@@ -225,8 +230,9 @@ class WaitingRoom:
 
     def _need_thread(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="skirret-results", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="skirret-results", daemon=True)
+            thread.start()
+            self._thread = thread
         self._bell.notify()
 
     def _run(self) -> None:

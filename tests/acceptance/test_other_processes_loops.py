@@ -1,0 +1,196 @@
+"""Publishing and waiting from many threads, greenlets and event loops of one process at once."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.neighbours import Neighbours, neighbourhood
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbours]:
+    with neighbourhood(tmp_path_factory.mktemp("loops")) as place:
+        yield place
+
+
+def test_thirty_two_threads_publish_and_wait(place):
+    program = """
+        import threading
+        from concurrent.futures import ThreadPoolExecutor
+        from tasks import add
+
+        def work(n):
+            return add.delay(n, 1).get(timeout=20)
+
+        with ThreadPoolExecutor(32) as pool:
+            assert list(pool.map(work, range(320))) == list(range(1, 321))
+        assert threading.enumerate() == [threading.main_thread()], "the waits were led by the callers"
+        """
+    place.run(program)
+
+
+def test_two_hundred_greenlets_publish_and_wait_and_the_hub_runs_on(place):
+    program = """
+        from gevent import monkey
+        monkey.patch_all()
+        import gevent, os, time
+        from tasks import add, nap
+
+        gaps = []
+        def tick():
+            last = time.monotonic()
+            while True:
+                gevent.sleep(0.005)
+                now = time.monotonic()
+                gaps.append(now - last)
+                last = now
+        gevent.spawn(tick)
+
+        def work(n):
+            return add.delay(n, 1).get(timeout=20)
+
+        crowd = [gevent.spawn(work, n) for n in range(200)]
+        gevent.joinall(crowd, timeout=25)
+        assert [one.value for one in crowd] == list(range(1, 201))
+        assert len(gaps) > 5
+        gaps.clear()
+        assert nap.delay(1).get(timeout=20) == 1  # here the greenlet that waits is the one that leads
+        print("ticks", len(gaps), max(gaps))
+
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                assert gevent.spawn(work, 1).get(timeout=20) == 2
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert work(2) == 3
+        """
+    ticks, longest = place.run(program).words("ticks")
+    assert int(ticks) > 40
+    assert float(longest) < 0.3, "while a task runs for a second, nothing holds the hub"
+
+
+def test_event_loops_in_several_threads_and_one_after_another_publish_and_wait(place):
+    program = """
+        import asyncio, threading, time, traceback
+        from tasks import add, nap
+
+        async def work(n):
+            return await (await add.adelay(n, 1)).aget(timeout=20)
+
+        async def many():
+            ticks = 0
+            async def tick():
+                nonlocal ticks
+                while True:
+                    await asyncio.sleep(0.001)
+                    ticks += 1
+            ticking = asyncio.ensure_future(tick())
+            assert await asyncio.gather(*(work(n) for n in range(100))) == list(range(1, 101))
+            ticking.cancel()
+            assert ticks > 5
+
+        async def impatient():
+            slow = await nap.adelay(1)
+            try:
+                await asyncio.wait_for(slow.aget(), 0.05)
+            except TimeoutError:
+                pass
+            else:
+                raise AssertionError("it cannot have been done so soon")
+            asyncio.ensure_future(slow.aget())  # still waits when its loop ends
+            await asyncio.sleep(0.01)
+
+        faults = []
+        def loop(main):
+            try:
+                asyncio.run(main())
+            except BaseException:
+                faults.append(traceback.format_exc())
+
+        both = [threading.Thread(target=loop, args=(many,)) for _ in range(2)]
+        for thread in both: thread.start()
+        for thread in both: thread.join()
+        for main in (many, impatient, many, impatient, many):
+            loop(main)
+        assert not faults, faults[0]
+        assert add.delay(1, 1).get(timeout=20) == 2
+        names = sorted(one.name for one in threading.enumerate())
+        assert set(names) <= {"MainThread", "skirret-publisher", "skirret-results"}, names
+        """
+    place.run(program)
+
+
+def test_threads_wait_beside_coroutines_for_the_same_results(place):
+    program = """
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+        from tasks import add
+
+        async def main():
+            results = await asyncio.gather(*(add.adelay(n, 1) for n in range(100)))
+            with ThreadPoolExecutor(8) as pool:
+                loop = asyncio.get_running_loop()
+                blocked = [loop.run_in_executor(pool, lambda one=one: one.get(timeout=20)) for one in results]
+                awaited = [one.aget(timeout=20) for one in results]
+                assert await asyncio.gather(*awaited) == await asyncio.gather(*blocked) == list(range(1, 101))
+        asyncio.run(main())
+        """
+    place.run(program)
+
+
+DURABLE_SECONDS = 0.00003
+"""Where the disk takes less to make a write durable, there is no wait for concurrent publishes to share."""
+
+
+def seconds_to_sync(directory: Path) -> float:
+    with (directory / "sync").open("wb") as file:
+        began = time.perf_counter()
+        for _ in range(20):
+            file.write(b"x" * 4096)
+            file.flush()
+            os.fdatasync(file.fileno())
+        return (time.perf_counter() - began) / 20
+
+
+def test_a_thousand_concurrent_adelay_are_five_times_as_fast_as_sequential_delay(place, tmp_path):
+    took = seconds_to_sync(tmp_path)
+    if took < DURABLE_SECONDS:
+        pytest.skip(f"{tmp_path} makes a write durable in {took * 1e6:.0f} us: it is not on a disk")
+    program = """
+        import asyncio, time
+        from tasks import add
+
+        async def concurrent(n):
+            began = time.perf_counter()
+            results = await asyncio.gather(*(add.adelay(i, 1) for i in range(n)))
+            assert len({one.id for one in results}) == n
+            return n / (time.perf_counter() - began)
+
+        def sequential(n):
+            began = time.perf_counter()
+            for i in range(n):
+                add.delay(i, 1)
+            return n / (time.perf_counter() - began)
+
+        add.delay(0, 1)
+        ratios = []
+        while len(ratios) < 3 and max(ratios, default=0) < 5:
+            one_by_one, together = sequential(300), asyncio.run(concurrent(1000))
+            ratios.append(together / one_by_one)
+            print(f"{together:.0f} adelay/s, {one_by_one:.0f} delay/s: {ratios[-1]:.1f}")
+        print("best", max(ratios))
+        """
+    ended = place.run(program, env={"SKIRRET_HOME": str(tmp_path / "own")})  # no worker is there to share the cores
+    print(ended.said)
+    assert float(ended.words("best")[0]) >= 5
