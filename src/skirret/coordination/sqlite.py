@@ -59,8 +59,8 @@ class SqliteCoordination(Coordination):
         with self._store.writing(durable=False) as connection:
             connection.execute("DELETE FROM count WHERE key = ? AND expires <= ?", (key, now))
             value: int = connection.execute(
-                "INSERT INTO count VALUES (?1, ?2, ?3) "
-                "ON CONFLICT (key) DO UPDATE SET value = value + ?2 RETURNING value",
+                "INSERT INTO count VALUES (?, ?, ?) "
+                "ON CONFLICT (key) DO UPDATE SET value = value + excluded.value RETURNING value",
                 (key, by, _end(now, ttl)),
             ).fetchone()[0]
             return value
@@ -121,8 +121,9 @@ class SqliteCoordination(Coordination):
         now = clock.wall()
         with self._store.writing(durable=False) as connection:
             done = connection.execute(
-                "INSERT INTO lease VALUES (?1, ?2, ?3) "
-                "ON CONFLICT (key) DO UPDATE SET owner = ?2, expires = ?3 WHERE owner = ?2 OR expires <= ?4",
+                "INSERT INTO lease VALUES (?, ?, ?) "
+                "ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, expires = excluded.expires "
+                "WHERE owner = excluded.owner OR expires <= ?",
                 (storable(key), storable(owner), now + ttl, now),
             )
             return done.rowcount == 1

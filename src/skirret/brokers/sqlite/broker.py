@@ -227,14 +227,14 @@ class SqliteBroker(Broker):
 
 def _purge(connection: sqlite3.Connection, queue: str, end: int) -> int:
     ready = connection.execute(
-        "DELETE FROM ready WHERE queue = ?1 AND (rank, place) IN "
-        "(SELECT rank, place FROM ready WHERE queue = ?1 AND place <= ?2 LIMIT ?3) RETURNING id",
-        (queue, end, PURGE_BATCH),
+        "DELETE FROM ready WHERE queue = ? AND (rank, place) IN "
+        "(SELECT rank, place FROM ready WHERE queue = ? AND place <= ? LIMIT ?) RETURNING id",
+        (queue, queue, end, PURGE_BATCH),
     ).fetchall()
     delayed = connection.execute(
-        "DELETE FROM delayed WHERE queue = ?1 AND (due, place) IN "
-        "(SELECT due, place FROM delayed WHERE queue = ?1 AND place <= ?2 LIMIT ?3) RETURNING id",
-        (queue, end, PURGE_BATCH - len(ready)),
+        "DELETE FROM delayed WHERE queue = ? AND (due, place) IN "
+        "(SELECT due, place FROM delayed WHERE queue = ? AND place <= ? LIMIT ?) RETURNING id",
+        (queue, queue, end, PURGE_BATCH - len(ready)),
     ).fetchall()
     messages.remove(connection, [row[0] for row in (*ready, *delayed)])
     return len(ready) + len(delayed)

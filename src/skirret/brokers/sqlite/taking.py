@@ -38,13 +38,13 @@ class Turns:
 def due_queues(connection: sqlite3.Connection, queues: Iterable[str]) -> tuple[bool, dict[str, float]]:
     """Whether any of the queues has a ready message, and when the next delayed one of each is due."""
     look = (
-        "SELECT EXISTS (SELECT 1 FROM ready WHERE queue = ?1), "
-        "(SELECT due FROM delayed WHERE queue = ?1 ORDER BY due LIMIT 1)"
+        "SELECT EXISTS (SELECT 1 FROM ready WHERE queue = ?), "
+        "(SELECT due FROM delayed WHERE queue = ? ORDER BY due LIMIT 1)"
     )
     ready = False
     dues: dict[str, float] = {}
     for queue in queues:
-        has_ready, due = connection.execute(look, (queue,)).fetchone()
+        has_ready, due = connection.execute(look, (queue, queue)).fetchone()
         ready = ready or bool(has_ready)
         if due is not None:
             dues[queue] = due

@@ -11,9 +11,9 @@ from skirret.stores.sqlite.text import storable
 
 # `states.supersedes` in SQL: a heavier state replaces a lighter one, anything replaces what is unfinished or expired.
 _WRITE = """
-INSERT INTO result (task_id, weight, expires, payload) VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT (task_id) DO UPDATE SET weight = ?2, expires = ?3, payload = ?4
-WHERE weight = 0 OR ?2 > weight OR expires <= ?5"""
+INSERT INTO result (task_id, weight, expires, payload) VALUES (?, ?, ?, ?)
+ON CONFLICT (task_id) DO UPDATE SET weight = excluded.weight, expires = excluded.expires, payload = excluded.payload
+WHERE weight = 0 OR excluded.weight > weight OR expires <= ?"""
 
 _READ = "SELECT task_id, payload FROM result WHERE task_id IN ({}) AND weight >= ? AND (expires IS NULL OR expires > ?)"
 
