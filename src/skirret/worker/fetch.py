@@ -2,6 +2,9 @@
 
 Everything that the supervisor wants of the server is a message to this thread; everything that comes back is a call on
 the supervisor's loop. A server that is away is met with patience: nothing that was handed over is dropped.
+
+Tags number the messages of one incarnation. So after a fence the next one begins only when the loop has heard of it
+(``begin_anew``): a late word about an old message would else be taken for one about a new message.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 from functools import partial
 
 from skirret import backoff, clock
@@ -24,11 +28,15 @@ from skirret.outcome import Ack, DeadLetter, Retry, Settlement
 from skirret.wire.envelope import Head, head
 
 logger = logging.getLogger("skirret.worker")
+T = TypeVar("T")
 
 REVOKED = "revoked"
 """The set in ``Coordination`` that holds ids which must not run."""
 
 MAX_SETTLE = 1000
+
+LAST_PATIENCE = 2.0
+"""Seconds that a server which is away gets at the end of a worker, while there are still outcomes to settle."""
 
 
 @dataclass(slots=True)
@@ -91,7 +99,8 @@ class Fetcher(threading.Thread):
         self._stored: deque[Record] = deque()
         self._published: deque[Publication] = deque()
         self._wanted = 0
-        self._closing = False
+        self._closing: clock.Deadline | None = None
+        self._fenced = False
         self._next_beat = 0.0
         self._failures = 0
 
@@ -120,12 +129,15 @@ class Fetcher(threading.Thread):
 
     def finish(self) -> None:
         """Settle what was handed over, release the rest, end the incarnation; answered by ``closed``."""
-        self._closing = True
+        self._closing = clock.Deadline(LAST_PATIENCE)
         self._wake()
 
-    def unsettled(self) -> int:
-        """Settlements not carried out yet."""
-        return len(self._settlements)
+    def begin_anew(self) -> None:
+        """After ``fenced``: forget what was said of the old incarnation's messages; the next one may begin."""
+        self._settlements.clear()
+        self._wanted = 0
+        self._fenced = False
+        self._wake()
 
     def _wake(self) -> None:
         self._awake.set()
@@ -156,8 +168,13 @@ class Fetcher(threading.Thread):
         self._call(self._told.closed)
 
     def _round(self) -> bool:
-        consumer = self._consumer or self._begin()
         self._awake.clear()
+        if self._fenced:
+            self._awake.wait()
+            return True
+        if self._closing and self._consumer is None and not (self._stored or self._published):
+            return False
+        consumer = self._consumer or self._begin()
         self._drain(consumer)
         if clock.monotonic() >= self._next_beat:
             self._beat(consumer)
@@ -187,7 +204,7 @@ class Fetcher(threading.Thread):
         if consumer is not None:
             try:
                 consumer.close()
-            except OperationalError as exc:
+            except Exception as exc:  # noqa: BLE001  whatever it is, the worker must be able to go on and to end
                 logger.warning("Could not say good-bye to the broker (%s); its lease will run out instead.", exc)
 
     def _beat(self, consumer: Consumer) -> None:
@@ -204,9 +221,8 @@ class Fetcher(threading.Thread):
             "This worker was silent for longer than its lease, so others have taken over its messages. "
             "It drops what it ran and begins anew."
         )
+        self._fenced = True
         self._part()
-        self._settlements.clear()
-        self._wanted = 0
         self._call(self._told.fenced)
 
     def _take(self, consumer: Consumer, patience: float) -> None:
@@ -222,12 +238,14 @@ class Fetcher(threading.Thread):
             ids = [found.id for _, found in decoded if isinstance(found, Head)]
             try:
                 revoked = self._coordination.contains(REVOKED, ids)
-            except OperationalError as exc:
+            except Exception as exc:  # noqa: BLE001  these messages are held: who forgets them here keeps them for ever
                 logger.warning("Could not look up revoked tasks (%s); these messages run unchecked.", exc)
         taken = Taken(decoded, revoked)
         self._call(lambda: self._told.taken(taken))
 
     def _drain(self, consumer: Consumer) -> None:
+        # States reported on the way come first: the outcomes that follow them are newer.
+        _empty(self._stored, self._backend.store, "A result could not be stored and is dropped")
         while self._settlements:
             batch = [self._settlements[i] for i in range(min(MAX_SETTLE, len(self._settlements)))]
             flags = self._settle(consumer, batch)
@@ -237,23 +255,12 @@ class Fetcher(threading.Thread):
             if consumer.fenced:
                 self._fence()
                 return
-        if self._stored:
-            records = list(self._stored)
-            self._backend.store(records)
-            for _ in records:
-                self._stored.popleft()
-        if self._published:
-            publications = list(self._published)
-            self._broker.publish(publications)
-            for _ in publications:
-                self._published.popleft()
+        _empty(self._published, self._broker.publish, "A message that follows from a task could not be published")
 
     def _settle(self, consumer: Consumer, batch: list[Settlement]) -> list[bool]:
-        if not self._together:
-            batch = self._store_apart(consumer, batch)
         try:
-            return consumer.settle(batch)
-        except OperationalError:
+            return consumer.settle(batch if self._together else self._store_apart(consumer, batch))
+        except (OperationalError, BackendError):
             raise
         except Exception as exc:
             if len(batch) > 1:
@@ -279,12 +286,35 @@ class Fetcher(threading.Thread):
         return stripped
 
     def _patience(self, exc: Exception | None) -> bool:
-        if self._closing and self._failures >= 3:
+        if self._closing and self._closing.passed():
             logger.error("The broker cannot be reached; %d outcome(s) will run again.", len(self._settlements))
             return False
         if exc is not None and self._failures in {0, 10, 100}:
             logger.error("Trouble with a server; trying again until it answers, nothing is dropped: %s", exc)
-        pause = backoff.exponential(self._failures, factor=0.1, maximum=2.0)
+        closing = self._closing
+        pause = clock.Deadline(backoff.exponential(self._failures, factor=0.1, maximum=0.2 if closing else 2.0))
         self._failures += 1
-        self._awake.wait(pause)
+        # Wake-ups by new work do not shorten it, or a busy worker would hammer a server that is in trouble.
+        while not pause.passed() and self._closing is closing:
+            self._awake.clear()
+            self._awake.wait(pause.left())
         return True
+
+
+def _empty(waiting: deque[T], carry_out: Callable[[list[T]], object], complaint: str) -> None:
+    """Carry out all that waits in one call; what fails for a reason that no patience mends is told and dropped alone."""
+    batch = [waiting[i] for i in range(len(waiting))]
+    try:
+        if batch:
+            carry_out(batch)
+    except (OperationalError, BackendError):
+        raise
+    except Exception:
+        if len(batch) > 1:
+            for one in batch:
+                _empty(deque([one]), carry_out, complaint)
+                waiting.popleft()
+            return
+        logger.exception(complaint)
+    for _ in batch:
+        waiting.popleft()

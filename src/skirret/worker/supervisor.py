@@ -141,12 +141,16 @@ class Supervisor:
         self.dispatcher.clear()
         for child in list(self.pool.children):
             child.reserved = 0
-            child.recall()
-            if child.outstanding:
-                for job in child.outstanding.values():
-                    job.stale = True
+            # What was acknowledged before it began is ours alone: nobody else will ever run it.
+            self.dispatcher.put_back([job for job in child.recall() if job.acked])
+            foreign = [job for job in child.outstanding.values() if not job.acked]
+            for job in foreign:
+                job.stale = True
+            if foreign and len(foreign) == len(child.outstanding):
                 self.pool.replace(child)
+        self.fetcher.begin_anew()
         self.pump()
+        self._finish_if_done()
 
     # -- children
 
