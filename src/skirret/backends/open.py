@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from skirret.backends.base import ResultBackend
 from skirret.plugins import Plugins
+from skirret.stores.redis.address import SCHEMES
 from skirret.url import parse
 
 PLUGINS = Plugins(
@@ -18,8 +19,9 @@ PLUGINS = Plugins(
         "cache+memory": "skirret.backends.memory:MemoryBackend",
         "disabled": "skirret.backends.disabled:DisabledBackend",
         "sqlite": "skirret.backends.sqlite:SqliteBackend",
+        **dict.fromkeys(SCHEMES, "skirret.backends.redis:RedisBackend"),
     },
-    extras={},
+    extras=dict.fromkeys(SCHEMES, "redis"),
 )
 
 
@@ -27,7 +29,7 @@ def open_backend(url: str, options: Mapping[str, Any] = MappingProxyType({})) ->
     """The result backend at an address; no connection is made before it is needed.
 
     Args:
-        url: such as ``sqlite:///queue.sqlite3``, ``memory://name`` or ``disabled``.
+        url: such as ``redis://localhost:6379/0``, ``sqlite:///queue.sqlite3``, ``memory://name`` or ``disabled``.
         options: ``result_backend_transport_options``; each backend documents its own.
 
     Raises:

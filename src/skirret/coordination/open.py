@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from skirret.coordination.base import Coordination
 from skirret.plugins import Plugins
+from skirret.stores.redis.address import SCHEMES
 from skirret.url import parse
 
 PLUGINS = Plugins(
@@ -16,8 +17,9 @@ PLUGINS = Plugins(
     builtin={
         "memory": "skirret.coordination.memory:MemoryCoordination",
         "sqlite": "skirret.coordination.sqlite:SqliteCoordination",
+        **dict.fromkeys(SCHEMES, "skirret.coordination.redis:RedisCoordination"),
     },
-    extras={},
+    extras=dict.fromkeys(SCHEMES, "redis"),
 )
 
 
@@ -25,7 +27,7 @@ def open_coordination(url: str, options: Mapping[str, Any] = MappingProxyType({}
     """The coordination at an address; no connection is made before it is needed.
 
     Args:
-        url: such as ``sqlite:///queue.sqlite3`` or ``memory://name``.
+        url: such as ``redis://localhost:6379/0``, ``sqlite:///queue.sqlite3`` or ``memory://name``.
         options: each server documents its own.
 
     Raises:

@@ -31,13 +31,13 @@ local function yaml_state(key, head)
 end
 
 -- The state of the result under `key`: nil if there is none, '' if its payload does not tell.
---   mark: the key that keeps the state of such a payload
+--   mark: the key that keeps the state of such a payload, or `key` itself for none
 local function stored_state(key, mark)
   local head = redis.call('GETRANGE', key, 0, HEAD - 1)
   if head == '' then return nil end
   local state = told_state(head)
   if state then return state end
-  local kept = redis.call('GET', mark)
+  local kept = mark ~= key and redis.call('GET', mark)
   if kept then
     -- A mark that another writer's payload has outlived says nothing.
     local of = seal(redis.call('STRLEN', key), redis.call('GETRANGE', key, -16, -1))
@@ -54,7 +54,7 @@ end
 -- Write one result, whatever is there, and tell those who wait: as Celery does, under the name of the key.
 --   life: milliseconds, '' for ever
 local function put_result(key, mark, state, payload, life)
-  local marked = told_state(string.sub(payload, 1, HEAD)) ~= state
+  local marked = mark ~= key and told_state(string.sub(payload, 1, HEAD)) ~= state
   local note = marked and seal(#payload, string.sub(payload, -16)) .. '\n' .. state
   if life == '' then
     redis.call('SET', key, payload)
