@@ -14,7 +14,7 @@ from skirret.backends.redis.ear import Ear
 from skirret.errors import BackendError, OperationalError, SkirretError
 from skirret.message import Record
 from skirret.serializers.compression import decompress
-from skirret.stores.redis.results import LUA, ResultKeys, marked_state, seal, tagged, told_state, yaml_state
+from skirret.stores.redis.results import LUA, ResultKeys, marked_state, seal, told_state, yaml_state
 from skirret.stores.redis.script import Script
 from skirret.stores.redis.store import Store, store_at
 from skirret.url import Url
@@ -44,7 +44,7 @@ class RedisBackend(ResultBackend):
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.keys = ResultKeys(store.prefix)
+        self.keys = ResultKeys(store.prefix, is_cluster=store.is_cluster)
         self._ears: dict[int, Ear] = {}  # by process: after a fork, a thread that is gone may hold the parent's lock
 
     @classmethod
@@ -215,15 +215,12 @@ class RedisBackend(ResultBackend):
         pid = os.getpid()
         ear = self._ears.get(pid)
         # setdefault decides between two threads that come first together.
-        return ear if ear is not None else self._ears.setdefault(pid, Ear(self._store, self.keys.result("")))
+        return ear if ear is not None else self._ears.setdefault(pid, Ear(self._store, self.keys.tasks))
 
     def _key(self, task_id: str) -> bytes:
         return self.keys.result(task_id).encode("utf-8", "surrogatepass")
 
     def _mark(self, task_id: str) -> bytes:
-        key = self.keys.result(task_id)
-        if self._store.is_cluster and "}" in key and tagged(key) != key:
-            return self._key(task_id)  # no other name is sure to be in its slot, so it has no mark
         return self.keys.mark(task_id).encode("utf-8", "surrogatepass")
 
     def _by_node(self, keys: Sequence[bytes]) -> list[list[int]]:

@@ -26,25 +26,35 @@ class ResultKeys:
     Args:
         prefix: ``global_keyprefix`` of ``result_backend_transport_options``. Celery ends it with ``_`` if it ends with
             none of ``: _ - .``; so do we.
+        is_cluster: whether the mark of a result must be in its slot.
     """
 
-    __slots__ = ("_groups", "_marks", "_tasks", "prefix")
+    __slots__ = ("_groups", "_is_cluster", "marks", "prefix", "tasks")
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self, prefix: str = "", *, is_cluster: bool = False) -> None:
         if prefix and prefix[-1] not in ":_-.":
             prefix += "_"
         self.prefix = prefix
-        self._tasks = prefix + redis_keys.result("")
+        self.tasks = prefix + redis_keys.result("")
+        """What comes before the task id in the key of a result."""
+        self.marks = f"{prefix}skirret:state:"
+        """What comes before the task id in the key of a mark; in a cluster, before the result's key."""
         self._groups = prefix + redis_keys.group_result("")
-        self._marks = f"{prefix}skirret:state:"
+        self._is_cluster = is_cluster
 
     def result(self, task_id: str) -> str:
         """STRING: a task's result; also the channel on which it is told."""
-        return self._tasks + task_id
+        return self.tasks + task_id
 
     def mark(self, task_id: str) -> str:
-        """STRING: the state of a result whose payload does not tell it, and the payload's seal; in the same slot."""
-        return self._marks + tagged(self._tasks + task_id)
+        """STRING: the state of a result whose payload does not tell it, and the payload's seal.
+
+        The result's own key stands for none: no other name is sure to be in the slot of an id with odd braces.
+        """
+        if not self._is_cluster:
+            return self.marks + task_id
+        key = self.tasks + task_id
+        return self.marks + tagged(key) if tagged(key) == key or "}" not in key else key
 
     def group(self, group_id: str) -> str:
         """STRING: which results belong to a saved group."""
