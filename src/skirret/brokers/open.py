@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from skirret.brokers.base import Broker
 from skirret.plugins import Plugins
+from skirret.stores.redis.address import SCHEMES
 from skirret.url import parse
 
 PLUGINS = Plugins(
@@ -16,8 +17,9 @@ PLUGINS = Plugins(
     builtin={
         "memory": "skirret.brokers.memory:MemoryBroker",
         "sqlite": "skirret.brokers.sqlite:SqliteBroker",
+        **dict.fromkeys(SCHEMES, "skirret.brokers.redis:RedisBroker"),
     },
-    extras={},
+    extras=dict.fromkeys(SCHEMES, "redis"),
 )
 
 

@@ -1,0 +1,14 @@
+-- Say that an incarnation lives, and move messages whose time has come, also when nobody takes.
+--   KEYS[1]  what the incarnation holds
+--   ARGV[6]  incarnation
+--   then its queues
+-- Answer: 1, or 0 if it was reaped.
+
+if redis.call('HEXISTS', BASE .. 'consumers', ARGV[6]) == 0 then return 0 end
+redis.call('HINCRBY', BASE .. 'consumers', ARGV[6], 1)
+local now = wall()
+for n = 7, #ARGV do
+  local moved = move_due(ARGV[n], now)
+  if moved > 0 then wake(ARGV[n], moved) end
+end
+return 1

@@ -1,0 +1,212 @@
+"""One incarnation's registration within one slot: what it holds there, and what is unknown after a line broke."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from skirret.brokers.base import Limits
+from skirret.brokers.redis import scripts, watch
+from skirret.brokers.redis.slot import Draft, Slot
+from skirret.errors import OperationalError
+from skirret.message import Record
+from skirret.stores.redis.script import Script
+
+REAP_BATCH = 200
+"""Messages that one script moves home, so that others get their turn."""
+
+
+@dataclass(slots=True)
+class Held:
+    """One message as the server told it."""
+
+    field: str
+    queue: str
+    raw: bytes
+    deliveries: int
+    crashes: int
+    first: float
+
+
+@dataclass(slots=True)
+class Order:
+    """One settlement in a script's words. `words` come behind the field."""
+
+    kind: str
+    field: str
+    words: list[Any]
+
+
+class Fenced(Exception):
+    """The incarnation was reaped: nothing here is its own any more."""
+
+
+class Seat:
+    """See module.
+
+    Args:
+        slot: where.
+        cid: the incarnation.
+        limits: lease, beat and clock.
+    """
+
+    def __init__(self, slot: Slot, cid: str, limits: Limits) -> None:
+        self.slot = slot
+        self._cid = cid
+        self._observer = watch.Observer(limits)
+        self._held = slot.keys.held(cid)
+        self.name = cid
+        self._last = "0"
+        self._batch = 0
+        self._in_doubt = False
+        self._is_idle = False
+        self.next_due: float | None = None
+        self._run(scripts.REGISTER, self._held, cid, watch.me())
+
+    def _run(self, script: Script, key: str, *arguments: Any) -> Any:
+        return self.slot.store.run(script, (key,), (*self.slot.head, *arguments))
+
+    def take(self, queues: Sequence[str], limit: int, *, waits: bool, order: Sequence[str] = ()) -> list[Held]:
+        """Move up to `limit` messages to held.
+
+        Args:
+            queues: in the order of their turns.
+            limit: 1 or more.
+            waits: the caller will wait for its bell if there is nothing.
+            order: priority steps, if not all.
+
+        Raises:
+            Fenced: this incarnation was reaped.
+        """
+        steps = order or self.slot.order
+        while True:
+            words = (limit, int(waits), int(self._is_idle), len(steps), *steps, *queues)
+            answer = self._run(scripts.TAKE, self._held, self._cid, self._last, *words)
+            if answer[0] == b"fenced":
+                raise Fenced
+            if answer[0] == b"ok":
+                break
+            found = self._recall()
+            if found:
+                return found
+        taken = self._read(answer, queues)
+        self.next_due = float(answer[2]) if answer[2] else None
+        self._is_idle = not taken and (waits or self._is_idle)
+        return taken
+
+    def _read(self, answer: list[Any], queues: Sequence[str]) -> list[Held]:
+        now, tag, taken = float(answer[1]), int(self._last), []
+        for at in range(3, len(answer), 4):
+            tag += 1
+            queue = queues[answer[at] - 1]
+            field = f"{tag}:{answer[at + 1].decode()}:{queue}"
+            deliveries, crashes, first = _counts(answer[at + 2], now)
+            taken.append(Held(field, queue, answer[at + 3], deliveries, crashes, first))
+        self._last = str(tag)
+        return taken
+
+    def _recall(self) -> list[Held]:
+        answer = self._run(scripts.RECALL, self._held, self._last)
+        if answer[0] == b"fenced":
+            raise Fenced
+        found = []
+        for field, value in zip(answer[2::2], answer[3::2], strict=True):
+            deliveries, crashes, first, _, raw = value.split(b":", 4)
+            text = field.decode()
+            found.append(Held(text, text.split(":", 2)[2], raw, int(deliveries), int(crashes), float(first)))
+        self._last = answer[1].decode()
+        return found
+
+    def settle(self, orders: Sequence[Order], results: tuple[Any, ...]) -> list[bool]:
+        """Carry out settlements in one step; one flag each.
+
+        Args:
+            orders: what to do.
+            results: this database, that of results, and what their keys begin with.
+
+        Raises:
+            Fenced: this incarnation was reaped.
+        """
+        words: list[Any] = []
+        for order in orders:
+            words += (order.kind, order.field, *order.words)
+        self._batch += 1
+        try:
+            answer = self._run(scripts.SETTLE, self._held, self._batch, int(self._in_doubt), *results, *words)
+        except OperationalError:
+            self._in_doubt = True
+            raise
+        if answer[0] == b"fenced":
+            raise Fenced
+        self._in_doubt = False
+        return [flag == 49 for flag in answer[1]]  # 49 is b"1"
+
+    def holds(self, fields: Sequence[str]) -> list[bool]:
+        """Which of these it still holds."""
+        told = self.slot.store.call("HMGET", self._held, "seq", *fields, key=self._held)
+        if told[0] is None:
+            raise Fenced
+        return [value is not None for value in told[1:]]
+
+    def lengths(self, queue: str) -> dict[str, int]:
+        """How many messages of each priority step are ready."""
+        told = self._run(scripts.LENGTHS, self._held, queue, *self.slot.order)
+        return dict(zip(self.slot.order, told, strict=True))
+
+    def beat(self, queues: Sequence[str]) -> bool:
+        """Move the beat on; False if there is none any more."""
+        return bool(self._run(scripts.BEAT, self._held, self._cid, *queues))
+
+    def reap(self, deliveries: int) -> int:
+        """Take over from incarnations that stood still for the lease or are dead; how many messages went home.
+
+        Raises:
+            Fenced: this incarnation was reaped.
+        """
+        lives, beats, fenced, processes = self._run(scripts.LOOK, self.slot.keys.consumers, self._cid)
+        if not lives:
+            raise Fenced
+        gone = self._observer.look(watch.pairs(beats), watch.pairs(processes), self._cid)
+        returned = sum(self.take_over(cid, beat, deliveries) for cid, beat in gone)
+        # Whoever fenced them may have died before all was moved.
+        return returned + sum(self.take_over(cid.decode(), "", deliveries) for cid in fenced)
+
+    def take_over(self, cid: str, beat: str, deliveries: int) -> int:
+        """Fence an incarnation whose beat stood still (or was fenced: "") and move its work home; how many."""
+        returned = 0
+        while True:
+            key = self.slot.keys.held(cid)
+            home, left = self._run(scripts.REAP, key, cid, beat, deliveries, REAP_BATCH)
+            if home > 0:
+                returned += home
+            if home < 0 or left == 0:
+                return returned
+            beat = ""
+
+    def close(self, queues: Sequence[str]) -> None:
+        """Put back what is held and leave."""
+        self._run(scripts.CLOSE, self._held, self._cid, *queues)
+
+
+def _counts(text: bytes, now: float) -> tuple[int, int, float]:
+    if not text:
+        return 0, 0, now
+    deliveries, crashes, first = text.split(b":")
+    return int(deliveries), int(crashes), float(first) or now
+
+
+def result_words(record: Record | None) -> list[Any]:
+    """A result in a script's words."""
+    if record is None:
+        return ["", ""]
+    life = "" if record.ttl is None else max(1, round(record.ttl * 1000.0))
+    return [record.task_id, record.state, record.payload, life]
+
+
+def successor_words(drafts: Sequence[Draft]) -> list[Any]:
+    """Successors in a script's words."""
+    words: list[Any] = [len(drafts)]
+    for one in drafts:
+        words += one
+    return words

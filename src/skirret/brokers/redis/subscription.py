@@ -1,0 +1,101 @@
+"""Listening to broadcasts on channels of a Redis server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+from collections import deque
+from collections.abc import Sequence
+
+from skirret import clock
+from skirret.brokers.base import Subscription
+from skirret.errors import OperationalError
+from skirret.stores.redis.faults import Broken, Refused, in_words
+from skirret.stores.redis.keys import Keys
+from skirret.stores.redis.session import Session, pack
+from skirret.stores.redis.store import Store
+
+_GLOB = str.maketrans({sign: f"\\{sign}" for sign in "*?[]^-\\"})
+
+
+class RedisSubscription(Subscription):
+    """Hears what is broadcast from now on; after the line broke, from the next `receive` on.
+
+    Args:
+        store: the server.
+        topics: names, or prefixes that end in ``*``.
+    """
+
+    def __init__(self, store: Store, topics: Sequence[str]) -> None:
+        self._store = store
+        self._prefix = Keys(store.prefix).hints("")
+        prefixes = {topic[:-1] for topic in topics if topic.endswith("*")}
+        # One hint for each broadcast, so nothing is subscribed to that a shorter prefix covers.
+        wide = [one for one in prefixes if not any(one != other and one.startswith(other) for other in prefixes)]
+        exact = {topic for topic in topics if not topic.endswith("*") and not topic.startswith(tuple(wide))}
+        self._words = [("SUBSCRIBE", self._prefix + topic) for topic in sorted(exact)]
+        self._words += [("PSUBSCRIBE", self._prefix.translate(_GLOB) + one.translate(_GLOB) + "*") for one in wide]
+        self._hints: deque[tuple[str, bytes]] = deque()
+        self._line: Session | None = None
+        self._is_closed = False
+        self._pid = os.getpid()
+        self._listen()
+        self._read, self._write = os.pipe()
+
+    def _listen(self) -> Session:
+        line = self._store.open(self._prefix)
+        try:
+            told = line.exchange(b"".join(map(pack, self._words)), len(self._words), self._store.address.deadline)
+        except Broken as exc:
+            raise in_words(exc, self._store.address) from exc
+        for one in told:
+            if isinstance(one, Refused):
+                line.close()
+                raise in_words(one, self._store.address)
+            self._note(one)
+        self._line = line
+        return line
+
+    def receive(self, timeout: float) -> list[tuple[str, bytes]]:
+        """All broadcasts that came, waiting for the first."""
+        deadline = clock.Deadline(timeout)
+        if self._pid != os.getpid():  # forked: a line belongs to one process
+            self._line, self._pid = None, os.getpid()
+        while not self._is_closed:
+            line = self._line or self._listen()
+            poller = select.poll()
+            poller.register(self._read, select.POLLIN)
+            try:
+                poller.register(line.fileno(), select.POLLIN)
+                poller.poll((deadline.left() or 0.0) * 1000.0)
+                for one in line.pending():
+                    self._note(one)
+            except (Broken, OSError, ValueError) as exc:
+                self._line = None
+                if not self._hints:
+                    raise OperationalError(
+                        f"the {self._store.address} hung up on a listener: {exc}. Broadcasts meanwhile are missed; "
+                        "listening goes on with the next call."
+                    ) from exc
+            if self._hints or deadline.passed():
+                break
+        hints = list(self._hints)
+        self._hints.clear()
+        return hints
+
+    def _note(self, told: object) -> None:
+        if isinstance(told, list) and told[0] in {b"message", b"pmessage"}:
+            channel, payload = told[-2].decode("utf-8", "replace"), told[-1]
+            self._hints.append((channel[len(self._prefix) :], payload))
+
+    def close(self) -> None:
+        """Stop listening; a `receive` that waits returns."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        with contextlib.suppress(OSError):
+            os.write(self._write, b"!")
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()

@@ -1,0 +1,118 @@
+"""How a worker waits without asking: a channel of its own on which publishers wake it, and a pipe for interrupts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+
+from skirret.errors import OperationalError
+from skirret.stores.redis.faults import Broken
+from skirret.stores.redis.session import Session, pack
+from skirret.stores.redis.store import Store
+
+
+class Bell:
+    """Rings when a message came or somebody interrupts.
+
+    Args:
+        store: the server.
+        channel: of this incarnation alone.
+    """
+
+    def __init__(self, store: Store, channel: str) -> None:
+        self._store = store
+        self._channel = channel
+        self._line: Session | None = None
+        self._awaits_pong = False
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._is_open = True
+
+    @property
+    def listens(self) -> bool:
+        """Whether publishers reach it."""
+        return self._line is not None
+
+    def listen(self) -> None:
+        """Subscribe, if the line broke or never was.
+
+        Raises:
+            OperationalError: the server cannot be reached.
+        """
+        if self._line is None:
+            line = self._store.open(self._channel)
+            try:
+                line.exchange(pack(("SUBSCRIBE", self._channel)), 1, self._store.address.deadline)
+            except Broken as exc:
+                raise OperationalError(f"the {self._store.address} hung up while subscribing: {exc}") from exc
+            self._line, self._awaits_pong = line, False
+
+    def check(self) -> None:
+        """Ask the other end for a sign; a line that did not give the one asked for before is dropped."""
+        if self._line is None:
+            return
+        if self._awaits_pong:
+            self.deafen()
+            return
+        try:
+            self._line.send(pack(("PING",)), 1.0)
+            self._awaits_pong = True
+        except Broken:
+            self.deafen()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait; True if it rang, which may be for nothing."""
+        poller = select.poll()
+        poller.register(self._read, select.POLLIN)
+        line = self._line
+        if line is not None:
+            try:
+                poller.register(line.fileno(), select.POLLIN)
+            except (OSError, ValueError):
+                self.deafen()
+                return True
+        ready = {number for number, _ in poller.poll(max(0.0, seconds) * 1000.0)}
+        if not ready:
+            return False
+        return self._hear() or self._read in ready
+
+    def _hear(self) -> bool:
+        if self._line is None:
+            return False
+        try:
+            told = self._line.pending()
+        except Broken:
+            self._line = None
+            return True
+        if any(isinstance(one, list) and one[0] == b"pong" for one in told):
+            self._awaits_pong = False
+        return any(isinstance(one, list) and one[0] == b"message" for one in told)
+
+    def interrupt(self) -> None:
+        """Ring from any thread."""
+        if self._is_open:
+            with contextlib.suppress(BlockingIOError, OSError):  # full: it rings already
+                os.write(self._write, b"!")
+
+    def was_interrupted(self) -> bool:
+        """Whether somebody interrupted since this was asked last."""
+        try:
+            return bool(os.read(self._read, 4096))
+        except (BlockingIOError, OSError):
+            return False
+
+    def deafen(self) -> None:
+        """Hang up."""
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
+
+    def close(self) -> None:
+        """Hang up for good."""
+        if self._is_open:
+            self._is_open = False
+            self.deafen()
+            os.close(self._read)
+            os.close(self._write)
