@@ -14,7 +14,7 @@ class Context:
     """One call of a task, seen from inside it.
 
     `outbox` holds messages that leave with the task's outcome, in one step with it. `awaits_call` says that a worker is
-    about to enter the task through a ``__call__`` of the user's own, so that its way into ``Task.__call__`` is this call.
+    about to enter the task through a ``__call__`` of the user's own: what reaches ``Task.__call__`` next is this call.
     """
 
     id: str | None = None

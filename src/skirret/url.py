@@ -10,7 +10,7 @@ from skirret.errors import ImproperlyConfigured
 
 MASK = "**"
 KEYED = frozenset({"sqs"})
-"""Schemes whose address may name a key and its secret and no host: ``sqs://KEY:SECRET/...``, as Celery's users write."""
+"""Schemes whose address may name a key and its secret and no host, as Celery's users write: ``sqs://KEY:SECRET/...``."""
 
 
 @dataclass(frozen=True, slots=True)
