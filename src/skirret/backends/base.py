@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
+from skirret import states
 from skirret.message import Record
 
 
@@ -42,6 +43,22 @@ class ResultBackend(ABC):
     @abstractmethod
     def forget(self, task_ids: Sequence[str]) -> int:
         """Delete results; how many existed."""
+
+    def store_group(self, group_id: str, payload: bytes, ttl: float | None = None) -> None:
+        """Keep which results belong to a group, in place of what was kept under that id; `ttl` as in ``Record``.
+
+        Here it is kept as a result; a store that Celery knows keeps it where Celery looks for it.
+        """
+        self.forget([group_id])
+        self.store([Record(task_id=group_id, state=states.SUCCESS, payload=payload, ttl=ttl)])
+
+    def fetch_group(self, group_id: str) -> bytes | None:
+        """What `store_group` kept, or None."""
+        return self.fetch([group_id]).get(group_id)
+
+    def forget_group(self, group_id: str) -> int:
+        """Delete what `store_group` kept; how many there were."""
+        return self.forget([group_id])
 
     @abstractmethod
     def interrupt(self) -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from skirret import states
 from skirret.backends.base import ResultBackend
-from skirret.message import Record
-from skirret.meta import ResultMeta
 from skirret.results.base import ResultBase
 from skirret.results.protocol import ResultApp, app_in_use
 from skirret.results.reader import ResultReader, reader_of
@@ -46,17 +43,15 @@ class GroupResult(ResultSet):
         from skirret.wire import results  # not needed by those who only publish
 
         reader = _reader(backend, self.app)
-        meta = ResultMeta(task_id=self.id, status=states.SUCCESS, result=self.as_tuple())
-        payload = results.encode(meta, serializer=reader.serializer)
-        # A finished result never changes; a group saved again may have grown.
-        reader.backend.forget([self.id])
+        compression = self.app.conf.get("result_compression")
+        payload = results.encode_group(self.as_tuple(), serializer=reader.serializer, compression=compression)
         expires: Any = self.app.conf.get("result_expires")
         ttl = expires.total_seconds() if hasattr(expires, "total_seconds") else expires
-        reader.backend.store([Record(task_id=self.id, state=states.SUCCESS, payload=payload, ttl=ttl or None)])
+        reader.backend.store_group(self.id, payload, ttl or None)
 
     def delete(self, backend: ResultBackend | None = None) -> None:
         """Delete what `save` stored; the members' results stay."""
-        _reader(backend, self.app).forget([self.id])
+        _reader(backend, self.app).backend.forget_group(self.id)
 
     @classmethod
     def restore(
@@ -70,9 +65,15 @@ class GroupResult(ResultSet):
         Raises:
             BackendError: the store cannot be read, or holds something else under that id.
         """
+        from skirret.wire import results
+
         app = app_in_use(app)
-        meta = _reader(backend, app).meta(id)
-        return None if meta.status != states.SUCCESS else result_from_tuple(meta.result, app)
+        reader = _reader(backend, app)
+        payload = reader.backend.fetch_group(id)
+        if payload is None:
+            return None
+        members = results.decode_group(payload, accept=reader.accept, serializer=reader.serializer)
+        return result_from_tuple(members, app)
 
     def own_tuple(self, parent: Any) -> Any:
         return (self.id, parent), [member.as_tuple() for member in self.results]

@@ -5,9 +5,9 @@ Source of the format: celery/backends/base.py (``_get_result_meta``, ``compress_
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from skirret import states
 from skirret.clock import utc_now
@@ -18,6 +18,8 @@ from skirret.serializers import compression as compressing
 from skirret.serializers.limits import Limits
 from skirret.serializers.registry import dumps, get, loads
 from skirret.wire import exceptions
+
+T = TypeVar("T")
 
 MAGIC: Final = b"\0celery-compressed\0"
 """What a compressed payload begins with; the content type, a NUL and the compressed body follow."""
@@ -57,7 +59,22 @@ def encode(
     Raises:
         EncodeError: the result cannot be written, or is too large.
     """
-    told = _tell(meta, serializer, extended)
+    return _packed(_tell(meta, serializer, extended), serializer, compression, max_bytes, limits)
+
+
+def encode_group(
+    members: Any,
+    *,
+    serializer: str = "json",
+    compression: str | None = None,
+    max_bytes: int = MAX_BYTES,
+    limits: Limits = LIMITS,
+) -> bytes:
+    """The results of a group, as ``GroupResult.as_tuple`` tells them, as a payload; see `encode`."""
+    return _packed({"result": members}, serializer, compression, max_bytes, limits)
+
+
+def _packed(told: Any, serializer: str, compression: str | None, max_bytes: int, limits: Limits) -> bytes:
     payload = dumps(told, serializer, accept=(serializer,), limits=limits)[2]
     if len(payload) > max_bytes:
         raise EncodeError(f"this result takes {len(payload)} bytes, at most {max_bytes} are kept: store it elsewhere")
@@ -89,6 +106,35 @@ def decode(
     Raises:
         BackendGetMetaError: it is no result meta, or is beyond a bound, or not accepted.
     """
+    return _unpacked(payload, accept, serializer, max_bytes, limits, lambda told: _meta(told, trusting))
+
+
+def decode_group(
+    payload: bytes,
+    *,
+    accept: Collection[str] | None = None,
+    serializer: str = "json",
+    max_bytes: int = MAX_BYTES,
+    limits: Limits = LIMITS,
+) -> Any:
+    """The results of a group that `payload` tells, in the form of ``GroupResult.as_tuple``; see `decode`."""
+    return _unpacked(payload, accept, serializer, max_bytes, limits, _members)
+
+
+def _members(told: Any) -> Any:
+    if not isinstance(told, Mapping) or told.get("result") is None:
+        raise BackendGetMetaError("it is no group")
+    return told["result"]
+
+
+def _unpacked(
+    payload: bytes,
+    accept: Collection[str] | None,
+    serializer: str,
+    max_bytes: int,
+    limits: Limits,
+    understand: Callable[[Any], T],
+) -> T:
     try:
         if len(payload) > max_bytes:
             raise BackendGetMetaError(f"{len(payload)} bytes, at most {max_bytes} are read")
@@ -96,8 +142,7 @@ def decode(
             kind, _, body = payload[len(MAGIC) :].partition(b"\0")
             payload = compressing.decompress(body, kind.decode("ascii", "replace"), max_bytes)
         codec = get(serializer)
-        told = loads(payload, codec.content_type, codec.content_encoding, accept, limits=limits)
-        return _meta(told, trusting)
+        return understand(loads(payload, codec.content_type, codec.content_encoding, accept, limits=limits))
     except BackendGetMetaError as exc:
         raise BackendGetMetaError(f"a stored result cannot be read: {exc}") from exc
     except SkirretError as exc:

@@ -174,6 +174,31 @@ class RedisBackend(ResultBackend):
                 values[n] = answer
         return values
 
+    # -- groups
+
+    def store_group(self, group_id: str, payload: bytes, ttl: float | None = None) -> None:
+        """Where Celery's ``GroupResult.restore`` looks."""
+        key = self._group(group_id)
+        life = () if ttl is None else ("PX", max(1, round(ttl * 1000)))
+        with _as_backend_error():
+            self._store.call("SET", key, payload, *life, key=key)
+
+    def fetch_group(self, group_id: str) -> bytes | None:
+        """What either side saved."""
+        key = self._group(group_id)
+        with _as_backend_error():
+            found: bytes | None = self._store.call("GET", key, key=key)
+            return found
+
+    def forget_group(self, group_id: str) -> int:
+        """Delete what either side saved."""
+        key = self._group(group_id)
+        with _as_backend_error():
+            return int(self._store.call("DEL", key, key=key))
+
+    def _group(self, group_id: str) -> bytes:
+        return self.keys.group(group_id).encode("utf-8", "surrogatepass")
+
     # -- the rest
 
     def forget(self, task_ids: Sequence[str]) -> int:
