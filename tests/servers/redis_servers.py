@@ -1,4 +1,4 @@
-"""Real Redis and Valkey servers for tests: each on a free loopback port, in a directory of its own, ended by its pid."""
+"""Real Redis and Valkey servers for tests: each on a free loopback port, in its own directory, ended by its pid."""
 
 from __future__ import annotations
 

@@ -84,7 +84,11 @@ class RedisBroker(Broker):
 
     def publish(self, publications: Sequence[Publication]) -> None:
         """Add all messages, each portion of up to 500 in one script."""
-        self._send(told_apart([draft(publication, self._options) for publication in publications]))
+        drafts = [draft(publication, self._options) for publication in publications]
+        if len(drafts) == 1:
+            self._send_one(drafts[0])
+        else:
+            self._send(told_apart(drafts))
 
     def inject(self, queue: str, raw: bytes, priority: int = 0) -> None:
         """Add raw bytes as a foreign producer does, without a bell; for tests."""
@@ -92,6 +96,16 @@ class RedisBroker(Broker):
         _, _, left, right, separator = slot.head
         key = redis_keys.ready_list(f"{left}{queue}{right}", priority, self._options.steps, separator)
         self._store.call("LPUSH", key, raw, key=key)
+
+    def _send_one(self, one: Draft) -> None:
+        nonce, due, step, queue, raw = one
+        slot = self._slot(queue)
+        if due or queue not in self._named:
+            self._send([one])
+            return
+        words = (*slot.head, nonce, slot.list_of(queue, step), queue, raw)
+        if self._store.run(scripts.PUBLISH_ONE, (slot.keys.nonces,), words) < 0:
+            self._send([one])
 
     def _send(self, drafts: Sequence[Draft]) -> None:
         by_slot: dict[str, list[Draft]] = {}
@@ -110,8 +124,9 @@ class RedisBroker(Broker):
 
     def _name(self, queue: str) -> None:
         # In a cluster each slot knows its own queue only, so there is a list of all beside.
-        key = Keys(self._store.prefix).queues
-        self._store.call("SADD", key, queue, key=key)
+        if self._store.is_cluster:
+            key = Keys(self._store.prefix).queues
+            self._store.call("SADD", key, queue, key=key)
         self._named.add(queue)
 
     # -- looking ---------------------------------------------------------------------------------------------------
@@ -121,8 +136,7 @@ class RedisBroker(Broker):
         for queue in queues:
             slot = self._slot(queue.name)
             self._store.call("SADD", slot.keys.queues, queue.name, key=slot.keys.queues)
-            if self._store.is_cluster:
-                self._name(queue.name)
+            self._name(queue.name)
             if queue.exchange and queue.exchange_type != "fanout" and not self._store.is_cluster:
                 told = redis_keys.binding(queue.name, queue.routing_key, queue.exchange_type, self._options.separator)
                 names = redis_keys.bindings(queue.exchange)

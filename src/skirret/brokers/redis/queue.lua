@@ -95,7 +95,8 @@ end
 
 -- Half a minute's nonces become those of before, so that each is remembered for 30 to 60 seconds.
 local function turn_nonces()
-  if redis.call('SET', BASE .. 'nonces:turn', '1', 'EX', 30, 'NX') then
+  if redis.call('EXISTS', BASE .. 'nonces:turn') == 0 then
+    redis.call('SET', BASE .. 'nonces:turn', '1', 'EX', 30)
     redis.call('UNLINK', BASE .. 'nonces:before')
     if redis.call('EXISTS', BASE .. 'nonces') == 1 then
       redis.call('RENAME', BASE .. 'nonces', BASE .. 'nonces:before')

@@ -16,6 +16,7 @@ def _script(name: str, *, allow_oom: bool = True, results: bool = False) -> Scri
 
 # Only what adds messages is refused by a server that is full; all else helps to empty it.
 PUBLISH = _script("publish", allow_oom=False)
+PUBLISH_ONE = Script(_HERE, "publish_one")
 REPLAY = _script("replay", allow_oom=False)
 REGISTER = _script("register", allow_oom=False)
 TAKE = _script("take")

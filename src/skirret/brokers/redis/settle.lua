@@ -30,103 +30,115 @@ if done then
   end
 end
 
-local at = 12
+local at, is_elsewhere = 12, ARGV[8] ~= ARGV[9]
+local acked = {}
+
 local function word()
   at = at + 1
   return ARGV[at - 1]
 end
 
 local function read_result()
-  local result = {word(), word()}
-  if result[2] ~= '' then
-    result[3], result[4] = word(), word()
-  end
-  return result
+  local id, state = word(), word()
+  if state == '' then return nil end
+  return {ARGV[10] .. id, ARGV[11] .. id, state, word(), word()}
 end
 
 local function read_successors()
-  local found = {}
-  for n = 1, tonumber(word()) do found[n] = {word(), word(), word(), word(), word()} end
+  local found, count = nil, tonumber(word())
+  for n = 1, count do
+    found = found or {}
+    found[n] = {word(), word(), word(), word(), word()}
+  end
   return found
 end
 
 local function store(result)
-  if result[2] == '' then return end
-  if ARGV[8] ~= ARGV[9] then redis.call('SELECT', ARGV[9]) end
-  write_result(ARGV[10] .. result[1], ARGV[11] .. result[1], result[2], result[3], result[4])
-  if ARGV[8] ~= ARGV[9] then redis.call('SELECT', ARGV[8]) end
+  if not result then return end
+  if is_elsewhere then redis.call('SELECT', ARGV[9]) end
+  write_result(unpack(result))
+  if is_elsewhere then redis.call('SELECT', ARGV[8]) end
 end
 
 local function follow(successors)
-  for _, one in ipairs(successors) do publish(unpack(one)) end
+  for _, one in ipairs(successors or {}) do publish(unpack(one)) end
 end
 
+-- Each reads its words, and does what they say if the field is held; whether it was.
 local kinds = {}
 
-function kinds.ack()
+function kinds.ack(field)
   local result, successors = read_result(), read_successors()
-  return function()
-    store(result)
-    follow(successors)
-  end
+  if redis.call('HEXISTS', held, field) == 0 then return false end
+  store(result)
+  follow(successors)
+  acked[#acked + 1] = field
+  return true
 end
 
-kinds.retry = kinds.ack
-
-function kinds.release()
-  return function(queue, step, value)
-    local deliveries, crashes, first, kept, message = parse_value(value)
-    redis.call('RPUSH', list_of(queue, step), message)
-    if kept == '1' then remember(queue, message, deliveries .. ':' .. crashes .. ':' .. first) end
-    wake(queue, 1)
-  end
+function kinds.retry(field)
+  local is_held = kinds.ack(field)
+  if is_held then redis.call('HDEL', held, field) end -- at once: nothing but the hold keeps it from being repeated
+  return is_held
 end
 
-function kinds.defer()
+function kinds.release(field)
+  local value = redis.call('HGET', held, field)
+  if not value then return false end
+  local _, step, queue = parse_field(field)
+  local deliveries, crashes, first, kept, message = parse_value(value)
+  redis.call('RPUSH', list_of(queue, step), message)
+  redis.call('HDEL', held, field)
+  if kept == '1' then remember(queue, message, deliveries .. ':' .. crashes .. ':' .. first) end
+  wake(queue, 1)
+  return true
+end
+
+function kinds.defer(field)
   local due, delivery, crash = word(), word(), word()
-  return function(queue, step, value)
-    local deliveries, crashes, first, _, message = parse_value(value)
-    local count = string.format('%d:%d:%s', deliveries + delivery, crashes + crash, first)
-    if tonumber(due) > tonumber(wall()) then
-      put_off(queue, step, due, count .. ':1', message)
-    else
-      append(queue, step, message)
-      remember(queue, message, count)
-    end
-    wake(queue, 1)
+  local value = redis.call('HGET', held, field)
+  if not value then return false end
+  local _, step, queue = parse_field(field)
+  local deliveries, crashes, first, _, message = parse_value(value)
+  local count = string.format('%d:%d:%s', deliveries + delivery, crashes + crash, first)
+  if tonumber(due) > tonumber(wall()) then
+    put_off(queue, step, due, count .. ':1', message)
+  else
+    append(queue, step, message)
+    remember(queue, message, count)
   end
+  redis.call('HDEL', held, field)
+  wake(queue, 1)
+  return true
 end
 
-function kinds.dead()
+function kinds.dead(field)
   local reason, result, successors = word(), read_result(), read_successors()
-  return function(queue, step, value)
-    local deliveries, crashes, _, _, message = parse_value(value)
-    store(result)
-    bury(queue, step, message, reason, deliveries, crashes)
-    follow(successors)
-  end
+  local value = redis.call('HGET', held, field)
+  if not value then return false end
+  local _, step, queue = parse_field(field)
+  local deliveries, crashes, _, _, message = parse_value(value)
+  store(result)
+  bury(queue, step, message, reason, deliveries, crashes)
+  redis.call('HDEL', held, field)
+  follow(successors)
+  return true
 end
 
 turn_nonces()
 local flags, tags = {}, {}
 while at <= #ARGV do
   local kind, field = word(), word()
-  local act = kinds[kind]()
-  local tag, step, queue = parse_field(field)
-  local value
-  if kind == 'ack' or kind == 'retry' then
-    value = redis.call('HEXISTS', held, field) == 1
+  local is_done = kinds[kind](field)
+  local tag = string.match(field, '^%d+')
+  if is_done or earlier[tag] then
+    flags[#flags + 1] = '1'
+    tags[#tags + 1] = tag
   else
-    value = redis.call('HGET', held, field)
+    flags[#flags + 1] = '0'
   end
-  if value then
-    act(queue, step, value)
-    redis.call('HDEL', held, field)
-  end
-  local is_done = value or earlier[tag]
-  flags[#flags + 1] = is_done and '1' or '0'
-  if is_done then tags[#tags + 1] = tag end
 end
+if #acked > 0 then redis.call('HDEL', held, unpack(acked)) end
 flags = table.concat(flags)
 redis.call('HSET', held, 'done', number .. ':' .. flags .. ':' .. table.concat(tags, ','))
 return {'ok', flags}

@@ -30,7 +30,7 @@ class Slot:
     def __init__(self, store: Store, options: Options, queue: str = "") -> None:
         if queue and ("{" in queue or "}" in queue):
             raise ImproperlyConfigured(
-                f"the queue {queue!r} cannot be kept in a Redis Cluster, where braces in a name decide which node keeps "
+                f"the queue {queue!r} cannot be kept in a Redis Cluster, where braces in a name say which node keeps "
                 "it. Name it without them."
             )
         self.store = store
@@ -42,6 +42,11 @@ class Slot:
         """The first arguments of every script (see ``queue.lua``)."""
         self.steps = tuple(str(step) for step in options.steps)
         self.order = tuple(str(step) for step in options.order)
+
+    def list_of(self, queue: str, step: str) -> str:
+        """The key of the ready list of a priority step."""
+        _, _, left, right, separator = self.head
+        return f"{left}{queue}{right}{separator}{step}" if step != "0" else f"{left}{queue}{right}"
 
     def lists(self, queue: str) -> list[str]:
         """The keys of a queue's ready lists."""

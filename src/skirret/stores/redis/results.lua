@@ -69,6 +69,16 @@ end
 -- Write one result by compare-and-set and tell those who wait; 1 if it was written, 0 if the old one stays.
 -- A payload of others whose state cannot be told counts as that of a task that has not finished.
 local function write_result(key, mark, state, payload, life)
+  if told_state(string.sub(payload, 1, HEAD)) == state then
+    -- The usual case, in which there is none yet, takes one step.
+    local is_new
+    if life == '' then is_new = redis.call('SET', key, payload, 'NX')
+    else is_new = redis.call('SET', key, payload, 'PX', life, 'NX') end
+    if is_new then
+      redis.call('PUBLISH', key, payload)
+      return 1
+    end
+  end
   if not supersedes(state, stored_state(key, mark)) then return 0 end
   put_result(key, mark, state, payload, life)
   return 1
