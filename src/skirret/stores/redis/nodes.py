@@ -165,7 +165,7 @@ class ClusterNodes(Nodes):
             "password": address.password,
             "socket_timeout": address.deadline / 2,
             "socket_connect_timeout": address.deadline / 2,
-            "cluster_error_retry_attempts": 0,
+            "retry": _driver.retry.Retry(_driver.backoff.NoBackoff(), 0),
         }
         if address.tls is not None:
             options |= {"ssl": True, **dict(address.tls)}
