@@ -64,7 +64,9 @@ def workers_that_answer(server: WebServer, path: str = "/", requests: int = 96) 
 
 
 def test_gunicorn_with_preload_publishes_and_waits_in_each_forked_worker(place):
-    with place.server("gunicorn --no-control-socket --preload -w 3 -b 127.0.0.1:0 web:application", "Booting worker") as server:
+    with place.server(
+        "gunicorn --no-control-socket --preload -w 3 -b 127.0.0.1:0 web:application", "Booting worker"
+    ) as server:
         first = workers_that_answer(server)
         assert len(first) > 1, first
         # A worker that dies is forked anew by the master, which is not as fresh as it was.
@@ -77,7 +79,9 @@ def test_gunicorn_with_preload_publishes_and_waits_in_each_forked_worker(place):
 
 @pytest.mark.parametrize("kind", ["-k gthread --threads 8", "-k gevent"])
 def test_gunicorns_workers_of_many_requests_publish_and_wait_in_all_of_them_at_once(place, kind):
-    with place.server(f"gunicorn --no-control-socket --preload {kind} -w 2 -b 127.0.0.1:0 web:application", "Booting worker") as server:
+    with place.server(
+        f"gunicorn --no-control-socket --preload {kind} -w 2 -b 127.0.0.1:0 web:application", "Booting worker"
+    ) as server:
         workers_that_answer(server, requests=160)
         if "gevent" not in kind:  # there, one event loop at a time has the thread
             workers_that_answer(server, "/async", requests=32)
