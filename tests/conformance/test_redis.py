@@ -1,50 +1,47 @@
-"""Redis sits the exam: each test meets an emptied server through a proxy, so that it can be cut off."""
+"""Redis, Valkey and a Redis Cluster sit the exam; each test meets an emptied server that can be cut off."""
 
 from __future__ import annotations
 
 import pytest
 
+from skirret.backends.open import open_backend
 from skirret.brokers.open import open_broker
 from skirret.testing.conformance import BrokerExam
 from tests.servers.proxy import Proxy
-from tests.servers.redis_servers import RedisServer, redis_binary
+from tests.servers.redis_servers import RedisCluster, RedisServer, redis_binary, valkey_binary
 
 EXACT = {"priority_steps": list(range(10))}
 """A list for each priority: with kombu's four, neighbours share one and come in the order of their arrival."""
 
 
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory):
-    server = RedisServer(redis_binary(), tmp_path_factory.mktemp("redis"))
-    yield server
+def behind_a_proxy(binary, directory):
+    server = RedisServer(binary, directory)
+    proxy = Proxy(server.port)
+    yield server, proxy
+    proxy.close()
     server.stop()
 
 
 @pytest.fixture(scope="session")
-def redis_proxy(redis_server):
-    proxy = Proxy(redis_server.port)
-    yield proxy
-    proxy.close()
+def redis_server(tmp_path_factory):
+    yield from behind_a_proxy(redis_binary(), tmp_path_factory.mktemp("redis"))
 
 
-class OnRedis:
-    """Takes `outage` from this file rather than from the exam."""
-
-    @pytest.fixture
-    def proxy(self, redis_server, redis_proxy):
-        redis_server.ask("FLUSHALL")
-        return redis_proxy
-
-    @pytest.fixture
-    def url(self, proxy):
-        return f"redis://127.0.0.1:{proxy.port}/0"
-
-    @pytest.fixture
-    def outage(self, proxy):
-        return proxy.down
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory):
+    yield from behind_a_proxy(valkey_binary(), tmp_path_factory.mktemp("valkey"))
 
 
-class TestRedisBroker(OnRedis, BrokerExam):
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory):
+    cluster = RedisCluster(redis_binary(), tmp_path_factory.mktemp("cluster"))
+    yield cluster
+    cluster.stop()
+
+
+class Clients:
+    """Makes clients of `url`, which the sitter says, as processes of their own would have them."""
+
     examples = 25
 
     @pytest.fixture
@@ -60,9 +57,42 @@ class TestRedisBroker(OnRedis, BrokerExam):
         broker.close()
 
     @pytest.fixture
-    def backend(self, url):
-        from skirret.backends.open import open_backend
-
+    def backend(self, url, broker):
+        if not broker.capabilities.settles_results:
+            pytest.skip("the broker declares that it does not settle results")
         backend = open_backend(url, {"client_name": "results"})
         yield backend
         backend.close()
+
+
+class TestRedisBroker(Clients, BrokerExam):
+    @pytest.fixture
+    def url(self, redis_server):
+        redis_server[0].ask("FLUSHALL")
+        return f"redis://127.0.0.1:{redis_server[1].port}/0"
+
+    @pytest.fixture
+    def outage(self, redis_server):
+        return redis_server[1].down
+
+
+class TestValkeyBroker(Clients, BrokerExam):
+    @pytest.fixture
+    def url(self, valkey_server):
+        valkey_server[0].ask("FLUSHALL")
+        return f"valkey://127.0.0.1:{valkey_server[1].port}/3"
+
+    @pytest.fixture
+    def outage(self, valkey_server):
+        return valkey_server[1].down
+
+
+class TestRedisClusterBroker(Clients, BrokerExam):
+    @pytest.fixture
+    def url(self, redis_cluster):
+        redis_cluster.empty()
+        return redis_cluster.url
+
+    @pytest.fixture
+    def outage(self, redis_cluster):
+        return redis_cluster.down

@@ -8,11 +8,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.servers.lacking import lacking
+from tests.servers.proxy import Proxy
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "skirret-test-servers"
 """Servers that were unpacked here without being installed."""
@@ -38,12 +40,40 @@ def redis_binary() -> str:
 
 
 def valkey_binary() -> str:
-    """Valkey 8, installed or unpacked."""
+    """Valkey 8: installed, or unpacked from Debian's backports without being installed."""
     found = shutil.which("valkey-server")
     if found is None:
         unpacked = CACHE / "valkey" / "usr" / "bin" / "valkey-server"
+        if not unpacked.exists() and shutil.which("apt-get"):
+            _unpack(CACHE / "valkey", "bookworm-backports", "valkey-server", "valkey-tools")
         found = str(unpacked) if unpacked.exists() else None
-    return found or lacking("Valkey", "tests/servers/fetch_valkey.sh")
+    return found or lacking("Valkey", "apt-get install valkey-server (Debian 13), or from bookworm-backports")
+
+
+def _unpack(directory: Path, suite: str, *packages: str) -> None:
+    """Download Debian packages with lists of their own, and unpack them; the system is left alone."""
+    with tempfile.TemporaryDirectory() as home:
+        place = Path(home)
+        for name in ("lists/partial", "cache/archives/partial"):
+            (place / name).mkdir(parents=True)
+        keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+        (place / "sources").write_text(f"deb [signed-by={keyring}] http://deb.debian.org/debian {suite} main\n")
+        settings = {
+            "Dir::Etc::sourcelist": place / "sources",
+            "Dir::Etc::sourceparts": "/dev/null",
+            "Dir::State::lists": place / "lists",
+            "Dir::Cache": place / "cache",
+        }
+        apt = ["apt-get", "-qq", *(word for name, value in settings.items() for word in ("-o", f"{name}={value}"))]
+        for words in (["update"], ["download", *packages]):
+            if subprocess.run([*apt, *words], cwd=place, capture_output=True, check=False, timeout=300).returncode:
+                return
+        fresh = directory.with_name(f"{directory.name}.{os.getpid()}")
+        fresh.mkdir(parents=True)
+        for package in place.glob("*.deb"):
+            subprocess.run(["dpkg", "-x", str(package), str(fresh)], check=True, timeout=60)
+        with contextlib.suppress(OSError):  # another run was faster
+            fresh.rename(directory)
 
 
 class RedisServer:
@@ -130,7 +160,7 @@ class RedisServer:
 
 
 class RedisCluster:
-    """Three masters.
+    """Three masters, each behind a proxy that the others tell clients of.
 
     Args:
         binary: the program.
@@ -140,11 +170,15 @@ class RedisCluster:
     def __init__(self, binary: str, directory: Path) -> None:
         words = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000"]
         self.nodes: list[RedisServer] = []
+        self.proxies: list[Proxy] = []
         while len(self.nodes) < 3:
             port = free_port()
             if port > 55000:  # the bus listens 10,000 above
                 continue
-            self.nodes.append(RedisServer(binary, directory / str(port), *words, port=port))
+            proxy = Proxy(port)
+            announced = ["--cluster-announce-port", str(proxy.port), "--cluster-announce-bus-port", str(port + 10000)]
+            self.proxies.append(proxy)
+            self.nodes.append(RedisServer(binary, directory / str(port), *words, *announced, port=port))
         command = binary.replace("-server", "-cli")
         places = [f"127.0.0.1:{node.port}" for node in self.nodes]
         subprocess.run([command, "--cluster", "create", *places, "--cluster-yes"], check=True, capture_output=True)
@@ -156,7 +190,15 @@ class RedisCluster:
     @property
     def url(self) -> str:
         """Its address."""
-        return ";".join(f"redis+cluster://127.0.0.1:{node.port}" for node in self.nodes)
+        return ";".join(f"redis+cluster://127.0.0.1:{proxy.port}" for proxy in self.proxies)
+
+    @contextlib.contextmanager
+    def down(self) -> Iterator[None]:
+        """Refuse everybody."""
+        with contextlib.ExitStack() as stack:
+            for proxy in self.proxies:
+                stack.enter_context(proxy.down())
+            yield
 
     def empty(self) -> None:
         """Forget everything."""
@@ -165,6 +207,8 @@ class RedisCluster:
 
     def stop(self) -> None:
         """End all."""
+        for proxy in self.proxies:
+            proxy.close()
         for node in self.nodes:
             node.stop()
 

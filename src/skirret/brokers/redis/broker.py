@@ -209,8 +209,9 @@ class RedisBroker(Broker):
 
     def broadcast(self, topic: str, payload: bytes) -> None:
         """Send a hint to those who listen now."""
-        channel = listing.hints(self._store, topic)
-        self._store.call("PUBLISH", channel, payload, key=channel)
+        names = Keys(self._store.prefix)
+        # In a cluster all go by one node, or they would overtake one another.
+        self._store.call("PUBLISH", names.hints(topic), payload, key=names.hints(""))
 
     def subscribe(self, topics: Sequence[str]) -> Subscription:
         """Listen from now on."""

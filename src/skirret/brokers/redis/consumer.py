@@ -10,8 +10,9 @@ from typing import Any
 
 from skirret import clock
 from skirret.brokers.base import Consumer, Limits
-from skirret.brokers.redis import plan
+from skirret.brokers.redis import listing, plan
 from skirret.brokers.redis.options import Options
+from skirret.brokers.redis.reaping import Reaper
 from skirret.brokers.redis.seat import Fenced, Held, Seat
 from skirret.brokers.redis.slot import Slot
 from skirret.brokers.redis.waiting import Bell
@@ -64,6 +65,7 @@ class RedisConsumer(Consumer):
         self._row: list[str] = []
         self._seats: dict[str, Seat] = {}
         self._held: dict[int, tuple[Seat, str]] = {}
+        self._foreign: dict[str, Reaper] = {}
         self._told: dict[int, bool] = {}
         self._tag = 0
         self._is_closed = False
@@ -78,6 +80,9 @@ class RedisConsumer(Consumer):
         name = queue if self._store.is_cluster else ""
         seat = self._seats.get(name)
         if seat is None:
+            if name:  # so that others, who may not consume it, watch it
+                key = Keys(self._store.prefix).queues
+                self._store.call("SADD", key, name, key=key)
             seat = self._seats[name] = Seat(Slot(self._store, self._options, name), self.cid, self._limits)
         return seat
 
@@ -208,10 +213,19 @@ class RedisConsumer(Consumer):
         if self.fenced:
             return 0
         try:
-            return sum(seat.reap(self._limits.deliveries) for seat in self._seats.values())
+            returned = sum(seat.reap(self._limits.deliveries) for seat in self._seats.values())
+            return returned + sum(watcher.reap(self._limits.deliveries) for watcher in self._watchers())
         except Fenced:
             self._fence()
             return 0
+
+    def _watchers(self) -> list[Reaper]:
+        # In a cluster each queue has incarnations of its own: those of queues that are not mine may be left alone.
+        if self._store.is_cluster:
+            for queue in listing.names(self._store):
+                if queue not in self._seats and queue not in self._foreign:
+                    self._foreign[queue] = Reaper(Slot(self._store, self._options, queue), self.cid, self._limits)
+        return [watcher for queue, watcher in self._foreign.items() if queue not in self._seats]
 
     # -- the rest --------------------------------------------------------------------------------------------------
 

@@ -98,8 +98,3 @@ def names(store: Store) -> list[str]:
     """All queues that are known."""
     key = Keys(store.prefix).queues
     return sorted(name.decode("utf-8", "replace") for name in store.call("SMEMBERS", key, key=key))
-
-
-def hints(store: Store, topic: str) -> str:
-    """The channel of a broadcast."""
-    return Keys(store.prefix).hints(topic)

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from skirret.brokers.base import Limits
-from skirret.brokers.redis import scripts, watch
+from skirret.brokers.redis import scripts
+from skirret.brokers.redis.reaping import Reaper, me
 from skirret.brokers.redis.slot import Draft, Slot
 from skirret.errors import OperationalError
 from skirret.message import Record
 from skirret.stores.redis.script import Script
-
-REAP_BATCH = 200
-"""Messages that one script moves home, so that others get their turn."""
 
 
 @dataclass(slots=True)
@@ -54,7 +52,7 @@ class Seat:
     def __init__(self, slot: Slot, cid: str, limits: Limits) -> None:
         self.slot = slot
         self._cid = cid
-        self._observer = watch.Observer(limits)
+        self._reaper = Reaper(slot, cid, limits)
         self._held = slot.keys.held(cid)
         self.name = cid
         self._last = "0"
@@ -62,7 +60,7 @@ class Seat:
         self._in_doubt = False
         self._is_idle = False
         self.next_due: float | None = None
-        self._run(scripts.REGISTER, self._held, cid, watch.me())
+        self._run(scripts.REGISTER, self._held, cid, me())
 
     def _run(self, script: Script, key: str, *arguments: Any) -> Any:
         return self.slot.store.run(script, (key,), (*self.slot.head, *arguments))
@@ -159,30 +157,15 @@ class Seat:
         return bool(self._run(scripts.BEAT, self._held, self._cid, *queues))
 
     def reap(self, deliveries: int) -> int:
-        """Take over from incarnations that stood still for the lease or are dead; how many messages went home.
+        """As `Reaper.reap`.
 
         Raises:
             Fenced: this incarnation was reaped.
         """
-        lives, beats, fenced, processes = self._run(scripts.LOOK, self.slot.keys.consumers, self._cid)
-        if not lives:
+        returned = self._reaper.reap(deliveries)
+        if not self._reaper.is_member:
             raise Fenced
-        gone = self._observer.look(watch.pairs(beats), watch.pairs(processes), self._cid)
-        returned = sum(self.take_over(cid, beat, deliveries) for cid, beat in gone)
-        # Whoever fenced them may have died before all was moved.
-        return returned + sum(self.take_over(cid.decode(), "", deliveries) for cid in fenced)
-
-    def take_over(self, cid: str, beat: str, deliveries: int) -> int:
-        """Fence an incarnation whose beat stood still (or was fenced: "") and move its work home; how many."""
-        returned = 0
-        while True:
-            key = self.slot.keys.held(cid)
-            home, left = self._run(scripts.REAP, key, cid, beat, deliveries, REAP_BATCH)
-            if home > 0:
-                returned += home
-            if home < 0 or left == 0:
-                return returned
-            beat = ""
+        return returned
 
     def close(self, queues: Sequence[str]) -> None:
         """Put back what is held and leave."""

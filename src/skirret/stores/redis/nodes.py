@@ -15,6 +15,8 @@ from skirret.stores.redis.session import Session
 
 _driver: Any = redis  # its types say less than the truth, such as that a connection by socket is abstract
 
+_CLUSTER_ERRORS = (redis.RedisError, _driver.exceptions.RedisClusterException)
+
 
 class Nodes:
     """Opens lines to the one server of an address.
@@ -129,7 +131,7 @@ class ClusterNodes(Nodes):
         client = self._known()
         try:
             found = client.get_default_node() if key is None else client.get_node_from_key(key)
-        except redis.RedisError as exc:
+        except _CLUSTER_ERRORS as exc:
             raise Refused(f"CLUSTERDOWN {exc}") from exc
         if found is None:
             raise Refused("CLUSTERDOWN no node serves this key")
@@ -172,7 +174,7 @@ class ClusterNodes(Nodes):
         seeds = [_driver.cluster.ClusterNode(host, port) for host, port in address.hosts]
         try:
             return _driver.cluster.RedisCluster(startup_nodes=seeds, **options)
-        except (redis.RedisError, OSError) as exc:
+        except (*_CLUSTER_ERRORS, OSError) as exc:
             raise Broken(exc) from exc
 
 

@@ -1,4 +1,4 @@
-"""Observed leases: which incarnations stood still for long enough, or are proven dead."""
+"""Observed leases: which incarnations stood still for long enough or are proven dead, and how their work goes home."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 
 from skirret import clock
 from skirret.brokers.base import Limits
+from skirret.brokers.redis import scripts
+from skirret.brokers.redis.slot import Slot
 from skirret.stores.sqlite import proof
+
+REAP_BATCH = 200
+"""Messages that one script moves home, so that others get their turn."""
 
 
 @dataclass(slots=True)
@@ -63,7 +68,51 @@ def _is_dead(process: str) -> bool:
         return False
 
 
-def pairs(words: Sequence[bytes]) -> dict[str, str]:
+def _pairs(words: Sequence[bytes]) -> dict[str, str]:
     """A hash as the server tells it."""
     texts = [word.decode() for word in words]
     return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+class Reaper:
+    """Watches the incarnations of one slot.
+
+    Args:
+        slot: where.
+        cid: the incarnation that watches; it need not be registered there.
+        limits: lease, beat and clock.
+    """
+
+    def __init__(self, slot: Slot, cid: str, limits: Limits) -> None:
+        self._slot = slot
+        self._cid = cid
+        self._observer = Observer(limits)
+        self.is_member = False
+        """Whether the watching incarnation was registered when the server was asked last."""
+
+    def reap(self, deliveries: int) -> int:
+        """Take over from incarnations that stood still for the lease or are dead; how many messages went home.
+
+        Args:
+            deliveries: counted deliveries at which a message is dead.
+        """
+        slot = self._slot
+        answer = slot.store.run(scripts.LOOK, (slot.keys.consumers,), (*slot.head, self._cid))
+        is_member, beats, fenced, processes = answer
+        self.is_member = bool(is_member)
+        gone = self._observer.look(_pairs(beats), _pairs(processes), self._cid)
+        returned = sum(self._take_over(cid, beat, deliveries) for cid, beat in gone)
+        # Whoever fenced these may have died before all was moved.
+        return returned + sum(self._take_over(cid.decode(), "", deliveries) for cid in fenced)
+
+    def _take_over(self, cid: str, beat: str, deliveries: int) -> int:
+        slot = self._slot
+        returned = 0
+        while True:
+            words = (*slot.head, cid, beat, deliveries, REAP_BATCH)
+            home, left = slot.store.run(scripts.REAP, (slot.keys.held(cid),), words)
+            if home > 0:
+                returned += home
+            if home < 0 or left == 0:
+                return returned
+            beat = ""
