@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from skirret import context
 from skirret.app.caller import user_file
+from skirret.app.calling import call_by_name, call_many
 from skirret.app.clients import Clients
 from skirret.app.current import add_app, make_default_by
 from skirret.app.publisher import Publisher
@@ -83,7 +84,7 @@ class Skirret(TaskHolder):
         self.conf = Conf()
         super().__init__(tasks, task_cls, autofinalize=autofinalize)
         self.strict_typing = strict_typing
-        self.clients = Clients(lambda: self.conf, self.origin, lambda: self.on_after_fork.send(sender=self))
+        self.clients = Clients(lambda: self.conf, self.origin, self._forked)
         self.publisher = Publisher(self)
         self.on_after_fork = Signal("app.on_after_fork")
         self._configure(
@@ -140,8 +141,6 @@ class Skirret(TaskHolder):
         self, name: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> AsyncResult[Any]:
         """Send a call by the task's name, whether or not this process knows the task; options as of ``apply_async``."""
-        from skirret.app.calling import call_by_name
-
         return cast("AsyncResult[Any]", call_by_name(self, name, args, kwargs, options))
 
     def send_many(self, calls: Iterable[Signature[Any]]) -> list[AsyncResult[Any]]:
@@ -150,8 +149,6 @@ class Skirret(TaskHolder):
         Raises:
             OperationalError: the broker failed; calls before the failing batch of 1,000 were sent.
         """
-        from skirret.app.calling import call_many
-
         return call_many(self, calls)
 
     def signature(self, *args: Any, **kwargs: Any) -> Signature[Any]:
@@ -231,6 +228,10 @@ class Skirret(TaskHolder):
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def _forked(self) -> None:
+        self.unlock()
+        self.on_after_fork.send(sender=self)
 
     # -- state ---------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
 
 from skirret import context
 from skirret.app.caller import user_frame
@@ -20,6 +21,27 @@ from skirret.results import ResultReader
 from skirret.settings import Conf
 
 Client = TypeVar("Client")
+
+
+class LockType(Protocol):
+    """A lock that may be taken again by its holder."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take it."""
+        ...
+
+    def release(self) -> None:
+        """Give it back."""
+
+    def __enter__(self) -> bool: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+
+PATIENCE = 2.0
+"""Seconds that a fork waits for a thread that is opening a connection."""
 
 _every: weakref.WeakSet[Clients] = weakref.WeakSet()
 
@@ -37,7 +59,7 @@ class Clients:
         self._conf = conf
         self._origin = origin
         self.forked = forked
-        self._lock = threading.RLock()
+        self._locks: dict[int, LockType] = {}
         self._process = os.getpid()
         self._open: dict[str, Any] = {}
         # Connections of the parent process: kept, because closing them here would disturb the parent's server session.
@@ -80,11 +102,16 @@ class Clients:
         """The address of shared worker state: the configured one, else the broker's, whose server mostly has it."""
         return str(self._conf().get("coordination_url") or self.broker_url())
 
+    def lock(self) -> LockType:
+        """The lock of this process, made on first use: a web server may replace the threading module after its fork."""
+        process = os.getpid()
+        return self._locks.get(process) or self._locks.setdefault(process, threading.RLock())
+
     def _get(self, name: str, make: Callable[[], Client]) -> Client:
         found: Client | None = self._open.get(name) if self._process == os.getpid() else None
         if found is not None:
             return found
-        with self._lock:
+        with self.lock():
             self.after_fork()
             if name not in self._open:
                 self._open[name] = make()
@@ -140,7 +167,12 @@ class Clients:
     def _open_reader(self) -> ResultReader:
         conf = self._conf()
         accept = conf.get("result_accept_content") or conf.get("accept_content")
-        return ResultReader(self.backend, accept=accept, serializer=conf.get("result_serializer") or "json")
+        return ResultReader(
+            self.backend,
+            accept=accept,
+            serializer=conf.get("result_serializer") or "json",
+            cache_max=conf.get("result_cache_max"),
+        )
 
     def warn_if_embedded(self) -> None:
         """Say once a process that the embedded file is in use, and which; a running task's worker has said so."""
@@ -160,7 +192,7 @@ class Clients:
 
     def close(self) -> None:
         """Let go of this process's connections; they open again on the next use."""
-        with self._lock:
+        with self.lock():
             self.after_fork()
             opened, self._open = self._open, {}
         for name in ("backend", "coordination", "broker"):
@@ -169,13 +201,29 @@ class Clients:
                 client.close()
 
 
-def _after_fork_in_child() -> None:
+_held: list[LockType] = []
+
+
+def _before_fork() -> None:
+    # A thread that is opening a connection may be importing its driver, and a child would wait for ever for an import
+    # that only that thread can finish. So it may finish before the fork; not longer, should it wait for us in turn.
     for clients in list(_every):
-        # The lock may have been held by a thread that does not exist here.
-        clients._lock = threading.RLock()  # noqa: SLF001
+        lock = clients.lock()
+        if lock.acquire(timeout=PATIENCE):
+            _held.append(lock)
+
+
+def _after_fork_in_parent() -> None:
+    while _held:
+        _held.pop().release()
+
+
+def _after_fork_in_child() -> None:
+    _held.clear()  # locks of the parent; this process makes its own
+    for clients in list(_every):
         clients.after_fork()
         clients.forked()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import socket
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from skirret import context, signals, states
 from skirret.app.calling import checked
+from skirret.app.lineage import hostname
 from skirret.app.links import call_errbacks, call_links
 from skirret.app.requests import request_of
 from skirret.clock import monotonic
@@ -72,7 +72,7 @@ def _received(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], options
             "is_eager": True, "exchange": planned.route.exchange, "routing_key": planned.route.routing_key,
             "priority": message.priority, "redelivered": False,
         },
-        hostname=socket.gethostname(),
+        hostname=hostname(),
         is_eager=True,
         loglevel=options.get("loglevel", 0),
         logfile=options.get("logfile"),

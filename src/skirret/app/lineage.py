@@ -42,12 +42,19 @@ def thread_oid() -> str:
     return _oid.value
 
 
+def hostname() -> str:
+    """This machine's name."""
+    if hasattr(os, "uname"):
+        return os.uname().nodename
+    import socket
+
+    return socket.gethostname()
+
+
 def origin() -> str:
     """Who publishes: ``gen<pid>@<host>``, as Celery's ``origin`` header says it."""
     global _origin
     process = os.getpid()
     if _origin[0] != process:
-        import socket
-
-        _origin = (process, f"gen{process}@{socket.gethostname()}")
+        _origin = (process, f"gen{process}@{hostname()}")
     return _origin[1]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, ca
 from skirret import context, errors
 from skirret.app.arguments import Arguments
 from skirret.app.attributes import drop_unsaid, from_settings, said
+from skirret.app.calling import acall, call
 from skirret.app.current import app_or_default
 from skirret.app.hooks import TaskHooks
 from skirret.app.task_app import TaskApp
@@ -193,16 +194,12 @@ class Task(TaskHooks, Generic[P, R]):
             EncodeError: an argument cannot be serialised.
             OperationalError: the broker cannot be reached.
         """
-        from skirret.app.calling import call
-
         return cast("AsyncResult[R]", call(self, args, kwargs, options))
 
     async def aapply_async(
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> AsyncResult[R]:
         """`apply_async` without blocking the event loop; concurrent calls share the broker's round trips."""
-        from skirret.app.calling import acall
-
         return cast("AsyncResult[R]", await acall(self, args, kwargs, options))
 
     def apply(

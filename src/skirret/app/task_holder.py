@@ -49,6 +49,10 @@ class TaskHolder:
         self._finalizing = threading.RLock()
         self._task_class: type[BaseTask[..., Any]] | None = None
 
+    def unlock(self) -> None:
+        """In a forked child: forget locks that only threads of the parent could release."""
+        self._finalizing = threading.RLock()
+
     @property
     def _app(self) -> TaskApp:
         return cast("TaskApp", self)

@@ -22,6 +22,11 @@ def test_connections_open_on_first_use_and_stay(app):
     assert app.reader is app.reader
 
 
+def test_the_reader_keeps_as_many_results_as_the_settings_say(make_app):
+    assert make_app().reader.cache_max == -1
+    assert make_app(result_cache_max=7).reader.cache_max == 7
+
+
 def test_closing_lets_go_and_the_next_use_opens_again(app):
     first = app.broker
     with app as same:
@@ -146,6 +151,51 @@ def test_a_forked_child_has_another_identity(app):
     assert in_child(lambda: app.thread_oid) != app.thread_oid
     origin = in_child(lambda: app.publisher.prepare("t", ()).envelope.headers["origin"])
     assert origin != app.publisher.prepare("t", ()).envelope.headers["origin"]
+
+
+OPENING = """
+    import os, sys, threading, time, types
+    from skirret import Skirret
+    import skirret.brokers.open as opening
+
+    class SlowModule:
+        # a driver whose import takes a moment
+        def find_spec(self, name, path=None, target=None):
+            if name == "slow_driver":
+                from importlib.machinery import ModuleSpec
+                return ModuleSpec(name, self)
+        def create_module(self, spec): return None
+        def exec_module(self, module):
+            started.set(); time.sleep(0.3)
+
+    started = threading.Event()
+    sys.meta_path.insert(0, SlowModule())
+    real = opening.open_broker
+    def open_slowly(url, options):
+        import slow_driver
+        return real(url, options)
+    opening.open_broker = open_slowly
+
+    app = Skirret("opening", broker="memory://opening")
+    thread = threading.Thread(target=lambda: app.send_task("t"))
+    thread.start()
+    started.wait()
+    child = os.fork()
+    if child == 0:
+        import faulthandler
+        faulthandler.dump_traceback_later(15, exit=True)
+        app.send_task("t")
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    thread.join()
+"""
+
+
+def test_a_fork_while_a_thread_opens_the_broker_does_not_leave_the_child_waiting_for_its_import(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(OPENING))
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("0", "")
 
 
 PROGRAM = """
