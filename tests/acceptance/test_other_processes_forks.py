@@ -140,7 +140,11 @@ def test_a_fork_does_not_wait_for_a_result_that_another_thread_waits_for(place):
         if pid == 0:
             os._exit(0 if add.delay(2, 2).get(timeout=10) == 4 else 1)
         assert os.waitpid(pid, 0)[1] == 0
-        print("took", time.monotonic() - before, waiting.ready())
+        print("took", time.monotonic() - before, waiting.ready(), flush=True)
+        pid = os.fork()
+        if pid == 0:  # it has the parent's handle, and waits for itself
+            os._exit(0 if waiting.get(timeout=10) == 2 else 1)
+        assert os.waitpid(pid, 0)[1] == 0
         thread.join()
         """
     took, was_ready = place.run(program).words("took")

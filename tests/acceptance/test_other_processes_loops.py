@@ -111,6 +111,18 @@ def test_event_loops_in_several_threads_and_one_after_another_publish_and_wait(p
             asyncio.ensure_future(slow.aget())  # still waits when its loop ends
             await asyncio.sleep(0.01)
 
+        kept = []
+        def abandoned():
+            loop = asyncio.new_event_loop()
+            slow = loop.run_until_complete(nap.adelay(0.3))
+            kept.append(loop.create_task(slow.aget()))
+            kept[-1]._log_destroy_pending = False
+            loop.run_until_complete(asyncio.sleep(0.05))
+            loop.close()  # and nobody told the coroutine
+            async def other():
+                return await slow.aget(timeout=20)
+            assert asyncio.run(other()) == 0.3
+
         faults = []
         def loop(main):
             try:
@@ -123,6 +135,7 @@ def test_event_loops_in_several_threads_and_one_after_another_publish_and_wait(p
         for thread in both: thread.join()
         for main in (many, impatient, many, impatient, many):
             loop(main)
+        abandoned()
         assert not faults, faults[0]
         assert add.delay(1, 1).get(timeout=20) == 2
         names = sorted(one.name for one in threading.enumerate())

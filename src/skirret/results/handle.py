@@ -84,8 +84,10 @@ class TaskHandle(ResultBase, Generic[R]):
     @property
     def reader(self) -> ResultReader:
         """Reads the store in this process."""
+        if self._backend is None:
+            return self.app.reader  # not kept: a forked child has another
         if self._reader is None:
-            self._reader = self.app.reader if self._backend is None else reader_of(self._backend, self._conf())
+            self._reader = reader_of(self._backend, self._conf())
         return self._reader
 
     @property
