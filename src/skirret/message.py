@@ -50,8 +50,9 @@ class TaskMessage:
 class Envelope(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A message as a broker carries it: plain headers beside an opaque body.
 
-    `headers` holds JSON-plain values only. `body` is the serialised (and perhaps compressed) body, without base64.
-    `expiration` is AMQP's property: milliseconds as text.
+    `headers` and `properties` hold JSON-plain values only. `body` is the serialised (and perhaps compressed) body,
+    without base64. `expiration` is AMQP's property: milliseconds as text. `properties` are further ones of AMQP's and
+    of the caller's own.
     """
 
     headers: dict[str, Any]
@@ -63,6 +64,7 @@ class Envelope(msgspec.Struct, kw_only=True, omit_defaults=True):
     delivery_mode: int = 2
     priority: int = 0
     expiration: str | None = None
+    properties: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

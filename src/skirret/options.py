@@ -15,8 +15,10 @@ ROUTE: Final = frozenset({"queue", "exchange", "exchange_type", "routing_key"})
 DELIVERY: Final = frozenset({"priority", "delivery_mode", "serializer", "compression", "expires", "countdown", "eta"})
 """How it travels."""
 
-RUN: Final = frozenset({"time_limit", "soft_time_limit", "ignore_result", "shadow", "retries", "headers"})
-"""How it runs."""
+RUN: Final = frozenset(
+    {"time_limit", "soft_time_limit", "ignore_result", "shadow", "retries", "headers", "argsrepr", "kwargsrepr"}
+)
+"""How it runs, and how it is shown."""
 
 LINEAGE: Final = frozenset(
     {
@@ -29,14 +31,16 @@ LINEAGE: Final = frozenset(
 SENDING: Final = frozenset({"retry", "retry_policy", "route_name", "result_cls", "task_type"})
 """How the publisher goes about it."""
 
-PROPERTIES: Final = frozenset(
+CARRIED: Final = frozenset({"app_id", "cluster_id", "message_id", "timestamp", "type", "user_id"})
+"""AMQP's own properties: they travel with the message and mean nothing to Skirret."""
+
+PROPERTIES: Final = CARRIED | frozenset(
     {
-        "app_id", "cluster_id", "content_encoding", "content_type", "expiration", "mandatory", "immediate",
-        "message_id", "timeout", "confirm_timeout", "timestamp", "type", "user_id", "declare", "producer",
-        "publisher", "connection", "router",
+        "content_encoding", "content_type", "expiration", "mandatory", "immediate", "timeout", "confirm_timeout",
+        "declare", "producer", "publisher", "connection", "router",
     }
 )  # fmt: skip
-"""Options that steer kombu's own objects, and AMQP's properties: accepted, and shown to ``before_task_publish``."""
+"""These, and options that steer kombu's own objects: accepted, and shown to ``before_task_publish``."""
 
 KNOWN: Final = ROUTE | DELIVERY | RUN | LINEAGE | SENDING | PROPERTIES
 
@@ -56,10 +60,18 @@ def merge(*layers: Mapping[str, Any] | None) -> dict[str, Any]:
     return merged
 
 
+def properties(merged: Mapping[str, Any]) -> dict[str, Any]:
+    """The properties that merged options give a message beside those that every message has."""
+    stamped = merged.get("stamped_headers") or ()
+    return {
+        name: value for name, value in merged.items() if (name in CARRIED or name not in KNOWN) and name not in stamped
+    }
+
+
 def check(names: Iterable[str], call: str = "apply_async") -> None:
     """Refuse an option that looks like a misspelt one.
 
-    A name that is near to none is the caller's own, and travels as a message property where the broker has such.
+    A name that is near to none is the caller's own, and travels as a property of the message.
 
     Raises:
         TypeError: a name is not an option, but nearly.

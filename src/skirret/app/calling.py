@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from skirret.app.caller import user_frame
@@ -27,7 +28,7 @@ def checked(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> tuple
     if args is None:
         args = ()
     elif not isinstance(args, (tuple, list)):
-        if isinstance(args, (str, bytes, Mapping)) or not hasattr(args, "__iter__"):
+        if isinstance(args, (str, bytes, Mapping, AbstractSet)) or not hasattr(args, "__iter__"):
             raise TypeError(f"args must be a list or tuple of the task's arguments, not {args!r}")
         args = tuple(args)
     if kwargs is None:
@@ -79,6 +80,8 @@ def handle(app: Any, publication: Publication, name: str, options: Mapping[str, 
     """The handle of a sent call, remembered by the running task that sent it."""
     kind = options.get("result_cls") or AsyncResult
     result = kind(publication.task_id, app=app, task_name=name)
+    # Nobody will store it: without this mark, `get` would wait for ever.
+    result.ignored = bool(publication.envelope.headers.get("ignore_result"))
     running = worker_call()
     if running is not None and options.get("add_to_parent", True):
         task, request = running

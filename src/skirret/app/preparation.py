@@ -36,6 +36,7 @@ class Plan:
     compression: str | None
     priority: int | None
     delivery_mode: int
+    properties: dict[str, Any]
 
 
 def plan(view: SettingsView, name: str, args: Any, kwargs: Any, call: Mapping[str, Any], task: Any) -> Plan:
@@ -70,6 +71,7 @@ def plan(view: SettingsView, name: str, args: Any, kwargs: Any, call: Mapping[st
         compression=merged.get("compression") or view.compression,
         priority=priority,
         delivery_mode=mode_number(merged.get("delivery_mode") or view.delivery_mode),
+        properties=option_rules.properties(merged),
     )
 
 
@@ -136,7 +138,7 @@ def _apply(built: TaskMessage, merged: Mapping[str, Any]) -> None:
     stamped = listed(get("stamped_headers"))
     if stamped:
         built.stamped_headers = stamped
-        built.stamps = {name: listed(merged[name]) for name in stamped if merged.get(name) is not None}
+        built.stamps = {name: merged[name] for name in stamped if merged.get(name) is not None}
 
 
 def repeat_options(request: Context, changes: Mapping[str, Any]) -> dict[str, Any]:

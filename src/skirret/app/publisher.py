@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from skirret import options as option_rules
@@ -96,6 +97,7 @@ class Publisher:
             compression=planned.compression,
             accept=view.accept,
             max_bytes=view.max_bytes,
+            properties=planned.properties,
         )
 
     def _publication(self, built: TaskMessage, planned: Plan, view: SettingsView) -> Publication:
@@ -114,7 +116,8 @@ class Publisher:
     def _announce(self, built: TaskMessage, envelope: Envelope, planned: Plan, view: SettingsView) -> Envelope:
         # Receivers may change headers, properties and the mutable parts of the body.
         properties = {
-            **{k: v for k, v in planned.options.items() if k not in option_rules.KNOWN or k in option_rules.PROPERTIES},
+            **{name: value for name, value in planned.options.items() if name in option_rules.PROPERTIES},
+            **planned.properties,
             "correlation_id": envelope.correlation_id,
             "reply_to": envelope.reply_to,
             "priority": envelope.priority,
@@ -130,12 +133,13 @@ class Publisher:
             declare=[],
             headers=headers,
             properties=properties,
-            retry_policy=view.retry,
+            retry_policy=asdict(view.retry),
         )
         changed = self.encoded(built, planned)
         changed.headers = headers
         for name in ("correlation_id", "reply_to", "priority", "delivery_mode", "expiration"):
             setattr(changed, name, properties[name])
+        changed.properties = option_rules.properties(properties)
         return changed
 
     def send(

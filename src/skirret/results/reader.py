@@ -300,7 +300,8 @@ def reader_of(backend: ResultBackend, conf: Any) -> ResultReader:
     if reader is None or reader.backend is not backend:
         accept = None if conf is None else conf.get("result_accept_content") or conf.get("accept_content")
         serializer = "json" if conf is None else conf.get("result_serializer") or "json"
-        reader = _others[id(backend)] = ResultReader(backend, accept=accept, serializer=serializer)
+        cache_max = -1 if conf is None else conf.get("result_cache_max")
+        reader = _others[id(backend)] = ResultReader(backend, accept=accept, serializer=serializer, cache_max=cache_max)
     return reader
 
 

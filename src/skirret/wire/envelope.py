@@ -105,6 +105,7 @@ def encode(publication: Publication, max_bytes: int | None = None) -> bytes:
     """
     envelope, route = publication.envelope, publication.route
     properties: dict[str, Any] = {
+        **envelope.properties,
         "correlation_id": envelope.correlation_id,
         "reply_to": envelope.reply_to,
         "delivery_mode": envelope.delivery_mode,
@@ -124,7 +125,8 @@ def encode(publication: Publication, max_bytes: int | None = None) -> bytes:
     }
     raw: bytes
     try:
-        raw = _WRITE(whole) if is_plain(envelope.headers) else json.dumps(whole)
+        plain = is_plain(envelope.headers) and (not envelope.properties or is_plain(envelope.properties))
+        raw = _WRITE(whole) if plain else json.dumps(whole)
     except (msgspec.MsgspecError, ValueError):  # lone surrogates, which the dialect escapes
         raw = json.dumps(whole)
     if max_bytes is not None and len(raw) > max_bytes:

@@ -42,6 +42,14 @@ class _Whole(msgspec.Struct, gc=False, rename={"content_type": "content-type", "
     redelivered: bool = False
 
 
+_EVERY = frozenset(
+    {
+        "correlation_id", "reply_to", "delivery_mode", "delivery_info", "priority", "body_encoding", "delivery_tag",
+        "expiration",
+    }
+)  # fmt: skip
+"""Properties that have a place of their own in `Received`."""
+
 _WHOLE = msgspec.json.Decoder(_Whole).decode
 _WRITE = msgspec.json.Encoder().encode
 
@@ -87,6 +95,7 @@ def unpack(raw: bytes, max_bytes: int, limits: Limits) -> Received:
         delivery_mode=2 if properties.get("delivery_mode") != 1 else 1,
         priority=fields.priority(properties.get("priority")),
         expiration=_text(properties, "expiration"),
+        properties={name: value for name, value in properties.items() if name not in _EVERY},
     )
     return Received(
         envelope=envelope,

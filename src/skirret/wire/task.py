@@ -5,7 +5,7 @@ Source of the format: celery/app/amqp.py (``as_task_v2``, ``as_task_v1``), celer
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -42,6 +42,7 @@ def encode(
     max_bytes: int = MAX_BYTES,
     accept: Collection[str] | None = None,
     limits: Limits = DEFAULT,
+    properties: Mapping[str, Any] | None = None,
 ) -> Envelope:
     """`message` as a broker carries it.
 
@@ -52,6 +53,7 @@ def encode(
         max_bytes: the largest message, and the largest body before compression.
         accept: the app's ``accept_content``; pickle is written only if it lists it.
         limits: bounds of names and of the body.
+        properties: further properties of the message, JSON-plain.
 
     Raises:
         EncodeError: a value cannot be written, a field is out of range, or the message is too large.
@@ -73,9 +75,10 @@ def encode(
     _check_size(len(body), max_bytes, "arguments")
     if compression:
         body, headers["compression"] = compressing.compress(body, compression)
-    if message.headers or message.stamps or len(body) * 4 // 3 + _SLACK > max_bytes:
-        # 600: the properties. A message that nobody would read must not be sent.
-        _check_size(len(body) * 4 // 3 + len(json.dumps(headers)) + 600, max_bytes, "message")
+    if message.headers or message.stamps or properties or len(body) * 4 // 3 + _SLACK > max_bytes:
+        # 600: the usual properties. A message that nobody would read must not be sent.
+        beside = len(json.dumps(headers)) + len(json.dumps(properties or {}))
+        _check_size(len(body) * 4 // 3 + beside + 600, max_bytes, "message")
     return Envelope(
         headers=headers,
         body=body,
@@ -86,6 +89,7 @@ def encode(
         delivery_mode=message.delivery_mode,
         priority=message.priority or 0,
         expiration=None if message.expires is None else _expiration(message.expires),
+        properties=dict(properties or {}),
     )
 
 

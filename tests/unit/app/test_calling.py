@@ -9,6 +9,7 @@ import pytest
 
 from skirret.errors import AlwaysEagerIgnored, EncodeError
 from skirret.results import AsyncResult
+from skirret.wire import envelope as wire_envelope
 from tests.unit.app.conftest import only, sent, waiting
 
 
@@ -104,7 +105,7 @@ def test_an_app_without_strict_typing_checks_nothing(make_app):
     assert len(sent(app)) == 1
 
 
-@pytest.mark.parametrize("args", ["text", {"a": 1}, 5])
+@pytest.mark.parametrize("args", ["text", {"a": 1}, {1, 2}, 5])
 def test_args_that_are_no_sequence_are_refused(app, add, args):
     with pytest.raises(TypeError, match="args must be a list or tuple"):
         add.apply_async(args)
@@ -196,7 +197,33 @@ def test_stamps_travel_with_the_names_that_are_listed(app, add):
     add.apply_async((1, 2), stamped_headers=["monitoring_id"], monitoring_id="m1")
     message = only(app)
     assert message.stamped_headers == ["monitoring_id"]
-    assert message.stamps == {"monitoring_id": ["m1"]}
+    assert message.stamps == {"monitoring_id": "m1"}  # as given, which is what Celery writes too
+
+
+def test_properties_of_amqp_and_of_the_callers_own_travel_with_the_message(app, add):
+    add.apply_async((1, 2), message_id="mm", app_id="aa", type="ty", wibble=3, stamped_headers=["st"], st="v")
+    add.delay(1, 2)
+    with_some, with_none = (wire_envelope.decode(one.raw).envelope.properties for one in waiting(app))
+    assert with_some == {"message_id": "mm", "app_id": "aa", "type": "ty", "wibble": 3}
+    assert with_none == {}
+
+
+def test_a_property_that_cannot_be_written_is_refused_at_the_call(app, add):
+    with pytest.raises(EncodeError):
+        add.apply_async((1, 2), wibble=object())
+    assert sent(app) == []
+
+
+@pytest.mark.parametrize("said_by", ["task", "call", "setting"])
+def test_get_of_a_task_that_ignores_its_result_gives_none_at_once_as_in_celery(app, said_by):
+    app.conf.task_ignore_result = said_by == "setting"
+    task = app.task(name="quiet", ignore_result=True if said_by == "task" else None)(lambda: 1)
+    options = {"ignore_result": True} if said_by == "call" else {}
+    for result in (task.apply_async(**options), app.send_task("quiet", **options)):
+        assert result.ignored
+        assert result.get() is None
+    if said_by != "setting":
+        assert not task.apply_async(ignore_result=False).ignored
 
 
 @pytest.mark.parametrize("priority", [-1, 256, "high", True, 2.5])

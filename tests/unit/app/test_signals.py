@@ -163,6 +163,7 @@ def test_before_task_publish_may_change_headers_properties_and_arguments(app, li
         options["added"] = 2
         headers["trace"] = "t1"
         properties["priority"] = 9
+        properties["message_id"] = "m1"
         seen["embed"] = set(embed)
 
     listen(signals.before_task_publish, change, sender="work")
@@ -172,6 +173,7 @@ def test_before_task_publish_may_change_headers_properties_and_arguments(app, li
     assert (message.headers["trace"], message.priority, message.kwargs) == ("t1", 9, {"added": 2})
     assert (seen["sender"], seen["routing_key"], seen["exchange"]) == ("work", "celery", "")
     assert seen["embed"] == {"callbacks", "errbacks", "chain", "chord"}
+    assert seen["retry_policy"]["max_retries"] == 3  # a dict, as in Celery
     assert "trace" not in only(app, "other").headers
 
 
