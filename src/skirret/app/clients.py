@@ -116,7 +116,9 @@ class Clients:
             if name not in self._open:
                 self._open[name] = make()
             made: Client = self._open[name]
-            return made
+        # A driver that was loaded while a fork was waiting for it has missed that fork's hooks: no use of it meanwhile.
+        _no_fork.wait(PATIENCE)
+        return made
 
     def after_fork(self) -> None:
         """Leave the parent's connections alone, if this is another process than the one that opened them."""
@@ -202,11 +204,14 @@ class Clients:
 
 
 _held: list[LockType] = []
+_no_fork = threading.Event()
+_no_fork.set()
 
 
 def _before_fork() -> None:
     # A thread that is opening a connection may be importing its driver, and a child would wait for ever for an import
     # that only that thread can finish. So it may finish before the fork; not longer, should it wait for us in turn.
+    _no_fork.clear()
     for clients in list(_every):
         lock = clients.lock()
         if lock.acquire(timeout=PATIENCE):
@@ -216,10 +221,14 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     while _held:
         _held.pop().release()
+    _no_fork.set()
 
 
 def _after_fork_in_child() -> None:
+    global _no_fork
     _held.clear()  # locks of the parent; this process makes its own
+    _no_fork = threading.Event()
+    _no_fork.set()
     for clients in list(_every):
         clients.after_fork()
         clients.forked()
