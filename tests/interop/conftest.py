@@ -53,10 +53,12 @@ def sides(url: str) -> Iterator[Sides]:
         return apps[-1]
 
     yield make
-    gc.collect()  # Celery's handles unsubscribe when they go, which needs the server
     for ours, theirs in apps:
         ours.close()
         if theirs._backend is not None:
-            theirs.backend.result_consumer.stop()
+            consumer = theirs.backend.result_consumer
+            consumer.stop()
+            consumer._pubsub = None
+            gc.collect()  # Celery's handles unsubscribe when they go, and would open a line for it
             theirs.backend.client.connection_pool.disconnect()
         theirs.close()
