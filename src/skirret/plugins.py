@@ -65,7 +65,7 @@ class Plugins:
             path = name
         if path is None:
             near = difflib.get_close_matches(name, self.names(), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise ImproperlyConfigured(f"no {self.kind} {name!r}{hint} Known: {', '.join(self.names())}")
         try:
             return import_object(path)

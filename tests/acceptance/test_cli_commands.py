@@ -218,6 +218,14 @@ def test_arguments_that_are_no_json_are_refused(project):
     assert "is not JSON" in done.stderr
 
 
+def test_arguments_that_do_not_fit_the_task_are_a_usage_error_and_nothing_is_sent(project):
+    done = call(project, "-A", "tasks", "call", "tasks.add", "-a", "[1]")
+    assert done.returncode == 2
+    assert "takes (x, y)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads(call(project, "-A", "tasks", "queues", "--json").stdout)[0]["ready"] == 0
+
+
 def test_the_shell_completes_tasks_and_queues(project):
     call(project, "-A", "tasks", "call", "tasks.add", "-a", "[1, 1]", "--queue", "special")
     environment = {"_SKIRRET_COMPLETE": "bash_complete", "COMP_WORDS": "skirret -A tasks call ta", "COMP_CWORD": "4"}

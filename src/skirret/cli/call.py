@@ -71,7 +71,13 @@ def _send(
 
         names = task_names(app)
         if name in names:
-            return app.tasks[name].apply_async(args=tuple(args), kwargs=kwargs, **options)
+            task = app.tasks[name]
+            if task.typing and app.strict_typing:
+                try:
+                    task.check_arguments(args, kwargs)
+                except TypeError as exc:
+                    raise click.UsageError(str(exc)) from None
+            return task.apply_async(args=tuple(args), kwargs=kwargs, **options)
         near = get_close_matches(name, names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         session.note(f"Warning: the app of -A {session.app_path} has no task {name!r}; sent all the same.{hint}")
