@@ -1,4 +1,4 @@
-"""``scripts/bench``: measure this machine and print figures."""
+"""``scripts/bench [redis|embedded]``: measure this machine and print figures."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from pathlib import Path
 from benchmarks.figure import as_json, machine, show
 
 
-def main() -> None:
-    """Read the options, measure, print."""
-    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure Skirret on this machine.")
+def add_embedded_options(parser: argparse.ArgumentParser) -> None:
+    """What can be chosen for the run on the embedded file."""
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else on stdout")
     parser.add_argument("--tasks", type=int, default=100_000, help="length of the backlog (default 100000)")
     parser.add_argument("--children", type=int, default=2, help="processes that run tasks (default 2)")
@@ -21,7 +20,10 @@ def main() -> None:
         "--idle", type=float, default=10, help="seconds for which an idle worker is watched (default 10)"
     )
     parser.add_argument("--directory", default=None, help="where the embedded file lies (default: a temporary one)")
-    options = parser.parse_args()
+
+
+def embedded(options: argparse.Namespace) -> None:
+    """Skirret alone, on the embedded file."""
     with tempfile.TemporaryDirectory(prefix="skirret-bench-", dir=options.directory) as directory:
         url = f"sqlite:///{Path(directory).resolve()}/queue.sqlite3"
         env = {"BENCH_BROKER": url, "BENCH_BACKEND": url}
@@ -36,6 +38,23 @@ def main() -> None:
         print(as_json(about, figures))
     else:
         show(about, figures)
+
+
+def main() -> None:
+    """Read the options, measure, print."""
+    from benchmarks import compare
+
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure Skirret on this machine.")
+    # Without a word it is the comparison; its options stand on the first level, too.
+    words = parser.add_subparsers(dest="what", metavar="{redis,embedded}")
+    compare.add_options(words.add_parser("redis", help="beside its peers on a private Redis (default)"))
+    add_embedded_options(words.add_parser("embedded", help="alone, on the embedded file"))
+    compare.add_options(parser)
+    options = parser.parse_args()
+    if options.what == "embedded":
+        embedded(options)
+    else:
+        compare.run(options)
 
 
 if __name__ == "__main__":
