@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 import warnings
@@ -167,6 +168,8 @@ class Clients:
         return self._get("reader", self._open_reader)
 
     def _open_reader(self) -> ResultReader:
+        # Loaded here, where a fork waits for it, and not by the first result that some thread reads.
+        importlib.import_module("skirret.wire.results")
         conf = self._conf()
         accept = conf.get("result_accept_content") or conf.get("accept_content")
         return ResultReader(

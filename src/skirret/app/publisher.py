@@ -223,7 +223,7 @@ class Publisher:
         what = f"task {publications[0].task_id} was" if count == 1 else f"{count} tasks were"
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
         return OperationalError(
-            f"{what} not sent: the broker at {url} did not accept it after {times}: {exc}. "
+            f"{what} not sent: the broker at {url} did not accept it after {times}: {str(exc).rstrip('.')}. "
             "Check that the server runs and that broker_url is right; calling again is safe."
         )
 
