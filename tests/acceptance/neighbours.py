@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import itertools
+import os
 import re
+import signal
 import sqlite3
 import sys
 import textwrap
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from skirret import Skirret
+from tests.acceptance.faulty import children_of
 from tests.acceptance.processes import Program, running
 
 TASKS = """
@@ -69,7 +72,10 @@ class Neighbours:
         path = self.write(f"program_{next(self._numbers)}.py", program)
         command = " ".join([sys.executable, str(path), *arguments])
         with running(command, self.directory, {**self.env, "PYTHONWARNINGS": ",".join(WARNINGS), **(env or {})}) as one:
-            status = one.wait(timeout)
+            try:
+                status = one.wait(timeout)
+            finally:
+                end_descendants(one.pid)  # it left some only if it hangs
             ended = Ended(one.said(), time.monotonic())
         assert status == 0, f"exit status {status}:\n{ended.said}"
         assert "Traceback" not in ended.said, ended.said
@@ -95,6 +101,14 @@ class Neighbours:
         assert (size.ready, size.held, size.delayed, size.dead) == (0, 0, 0, 0)
         with contextlib.closing(sqlite3.connect(self.file)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def end_descendants(pid: int) -> None:
+    """Kill what a process has started, and what that has started."""
+    with contextlib.suppress(OSError):
+        for child in children_of(pid):
+            end_descendants(child)
+            os.kill(child, signal.SIGKILL)
 
 
 class Ended:

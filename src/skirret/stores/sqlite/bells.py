@@ -223,10 +223,10 @@ class Bell:
                 return False
             if self._listener is not None:
                 self._listener.close()
-            os.close(self._reader)
-            os.close(self._writer)
-            self._writer = -1
-            self._reader = -1
+            # Forgotten first: a child forked in between would close what has these numbers by then.
+            pipe, self._reader, self._writer = (self._reader, self._writer), -1, -1
+            for descriptor in pipe:
+                os.close(descriptor)
             return self._listener is not None
 
     def after_fork(self) -> None:
