@@ -20,7 +20,7 @@
     │   └── Retry
     └── TaskError
         ├── QueueNotFound, NotRegistered, AlreadyRegistered, InvalidTaskError, IncompleteStream
-        ├── TimeoutError            a result was not ready in time
+        ├── TimeoutError            a result was not ready in time (also Python's TimeoutError)
         ├── MaxRetriesExceededError, TaskRevokedError, ChordError
         ├── WorkerLostError         the process that ran the task died
         ├── Terminated              somebody terminated the task
@@ -33,6 +33,7 @@ A message says what happened, why, and what to do next. Names are those of Celer
 
 from __future__ import annotations
 
+import builtins
 from datetime import datetime
 from typing import Any
 
@@ -199,8 +200,8 @@ class InvalidTaskError(TaskError):
     """The message's task data is invalid."""
 
 
-class TimeoutError(TaskError):  # noqa: A001  Celery's public name
-    """A result was not ready in time."""
+class TimeoutError(TaskError, builtins.TimeoutError):  # noqa: A001  Celery's public name
+    """A result was not ready in time; a plain ``except TimeoutError`` catches it too."""
 
 
 class MaxRetriesExceededError(TaskError):

@@ -62,10 +62,20 @@ class Queues(Mapping[str, Queue]):
         default: ``task_default_queue``.
         create_missing: ``task_create_missing_queues``.
         max_priority: ``task_queue_max_priority``, for queues that do not say.
+        exchange, exchange_type, routing_key: of the default queue where `declared` is empty: ``task_default_exchange``,
+            ``task_default_exchange_type``, ``task_default_routing_key``.
     """
 
     def __init__(
-        self, declared: Any, *, default: str, create_missing: bool = True, max_priority: int | None = None
+        self,
+        declared: Any,
+        *,
+        default: str,
+        create_missing: bool = True,
+        max_priority: int | None = None,
+        exchange: str | None = None,
+        exchange_type: str = "direct",
+        routing_key: str | None = None,
     ) -> None:
         self.default = default
         self.create_missing = create_missing
@@ -74,7 +84,13 @@ class Queues(Mapping[str, Queue]):
         found = [as_queue(value, name) for name, value in pairs]
         self._queues: dict[str, Queue] = {queue.name: queue for queue in found}
         if not self._queues:
-            self._queues[default] = Queue(name=default, max_priority=max_priority)
+            self._queues[default] = Queue(
+                name=default,
+                exchange=exchange or "",
+                exchange_type=exchange_type,
+                routing_key=routing_key or "",
+                max_priority=max_priority,
+            )
         elif default in self._queues:
             self._queues = {default: self._queues[default], **self._queues}
 

@@ -87,7 +87,7 @@ class Router:
     Args:
         queues: the declared queues.
         routes: ``task_routes``.
-        default_exchange, default_exchange_type, default_routing_key: the settings of these names.
+        default_exchange, default_routing_key: the settings of these names.
     """
 
     def __init__(
@@ -96,13 +96,11 @@ class Router:
         routes: Any = None,
         *,
         default_exchange: str | None = None,
-        default_exchange_type: str = "direct",
         default_routing_key: str | None = None,
     ) -> None:
         self.queues = queues
         self.rules, self.by_name_only = compile_rules(routes)
         self._default_exchange = default_exchange or ""
-        self._default_exchange_type = default_exchange_type
         self._default_routing_key = default_routing_key or ""
 
     def lookup(self, name: str, args: Any, kwargs: Any, options: Mapping[str, Any], task: Any) -> dict[str, Any]:

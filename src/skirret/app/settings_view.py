@@ -65,12 +65,14 @@ class SettingsView:
             default=conf.get("task_default_queue") or "celery",
             create_missing=bool(conf.get("task_create_missing_queues", True)),
             max_priority=conf.get("task_queue_max_priority"),
+            exchange=conf.get("task_default_exchange"),
+            exchange_type=conf.get("task_default_exchange_type") or "direct",
+            routing_key=conf.get("task_default_routing_key"),
         )
         router = Router(
             queues,
             conf.get("task_routes"),
             default_exchange=conf.get("task_default_exchange"),
-            default_exchange_type=conf.get("task_default_exchange_type") or "direct",
             default_routing_key=conf.get("task_default_routing_key"),
         )
         return cls(

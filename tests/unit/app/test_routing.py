@@ -170,6 +170,16 @@ def test_an_exchange_and_a_routing_key_find_the_queue_that_is_bound_so(app, exch
     assert (found.queue, found.exchange, found.routing_key) == (queue, exchange, key)
 
 
+def test_the_default_queue_has_the_exchange_type_and_routing_key_of_the_settings(app):
+    app.conf.update(
+        task_default_queue="dq", task_default_exchange="dex", task_default_exchange_type="topic",
+        task_default_routing_key="drk",
+    )  # fmt: skip
+    found = route(app, "x")
+    assert (found.queue, found.exchange, found.routing_key, found.exchange_type) == ("dq", "dex", "drk", "topic")
+    assert route(app, "x", queue="other").exchange == ""
+
+
 def test_a_queue_without_a_name_is_an_error():
     with pytest.raises(ImproperlyConfigured, match="neither"):
         Queues([object()], default="celery")

@@ -69,6 +69,7 @@ def test_a_result_that_is_not_there_in_time_is_a_timeout_error_that_says_what_to
         result.get(timeout=timeout)
     assert isinstance(caught.value, errors.TimeoutError)
     assert stage.reader.room()._by_id == {}
+    assert isinstance(caught.value, TimeoutError)  # Python's own, which people write without an import
 
 
 def test_a_timeout_of_zero_still_finds_a_finished_result(stage):
