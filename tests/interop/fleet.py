@@ -1,0 +1,110 @@
+"""A mixed fleet on one Redis server: a worker and a client of each side, which know the same tasks."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import celery
+
+from skirret import Skirret
+from tests.acceptance.processes import Program, running
+from tests.servers.redis_servers import RedisServer
+
+PROJECT = Path(__file__).parent / "project"
+CELERY = Path(sys.executable).with_name("celery")
+NAMES = ("settings", "jobs", "ours", "theirs")
+OURS = "ours"
+THEIRS = "theirs"
+BOTH = "both"
+
+
+class Fleet:
+    """What tests ask of it.
+
+    Args:
+        server: the Redis server.
+        directory: for logs and the ledger.
+    """
+
+    def __init__(self, server: RedisServer, directory: Path) -> None:
+        self.server = server
+        self.directory = directory
+        self.ledger = directory / "ledger"
+        self.env = {
+            "FLEET_URL": server.url,
+            "LEDGER": str(self.ledger),
+            "PYTHONPATH": str(PROJECT),
+            "C_FORCE_ROOT": "1",  # Celery refuses to run pickle as root otherwise
+        }
+        self.ours: Skirret
+        self.theirs: celery.Celery
+        self.jobs: Any
+
+    @contextlib.contextmanager
+    def clients(self) -> Iterator[Fleet]:
+        """Both apps in this process; their modules are gone again afterwards."""
+        before = {name: os.environ.get(name) for name in ("FLEET_URL", "LEDGER")}
+        os.environ.update({name: self.env[name] for name in before})
+        sys.path.insert(0, str(PROJECT))
+        try:
+            self.jobs = importlib.import_module("jobs")
+            self.ours = importlib.import_module("ours").app
+            self.theirs = importlib.import_module("theirs").app
+            yield self
+            self.ours.close()
+            self.theirs.close()
+        finally:
+            sys.path.remove(str(PROJECT))
+            for name in NAMES:
+                sys.modules.pop(name, None)
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+    def client(self, side: str) -> Any:
+        """The app of a side."""
+        return self.ours if side == OURS else self.theirs
+
+    @contextlib.contextmanager
+    def our_worker(self, queues: str, options: str = "-c 2") -> Iterator[Program]:
+        """A Skirret worker, once it is ready."""
+        with running(f"skirret -A ours worker -Q {queues} {options} -l info", self.directory, self.env) as worker:
+            worker.wait_until_it_says("ready.", 30.0)
+            yield worker
+
+    @contextlib.contextmanager
+    def their_worker(self, queues: str, options: str = "-c 2") -> Iterator[Program]:
+        """A Celery worker, once it is ready."""
+        command = f"{CELERY} -A theirs worker -Q {queues} {options} -l info --without-gossip --without-mingle"
+        with running(command, self.directory, self.env) as worker:
+            worker.wait_until_it_says("ready.", 60.0)
+            yield worker
+
+    def marks(self) -> list[tuple[str, str, str]]:
+        """The ledger: (kind, side, name) of each line."""
+        if not self.ledger.exists():
+            return []
+        return [tuple(line.split()[:3]) for line in self.ledger.read_text().splitlines()]  # type: ignore[misc]
+
+    def count(self, side: str | None = None) -> Counter[str]:
+        """How often each name was marked, by one side or by both."""
+        return Counter(name for _, by, name in self.marks() if side in {None, by})
+
+
+def until(condition: Any, patience: float = 20.0) -> Any:
+    """The first true value of `condition`, asked again and again."""
+    deadline = time.monotonic() + patience
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not true within {patience} s"
+        time.sleep(0.02)
+    return value

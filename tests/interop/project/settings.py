@@ -1,0 +1,13 @@
+"""The settings that both sides share."""
+
+from __future__ import annotations
+
+import os
+
+broker_url = os.environ.get("FLEET_URL")
+result_backend = os.environ.get("FLEET_URL")
+accept_content = ["json", "msgpack", "yaml", "pickle"]
+result_accept_content = ["json", "msgpack", "yaml", "pickle"]
+result_expires = 120
+worker_prefetch_multiplier = 1
+broker_connection_retry_on_startup = True
