@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from skirret.worker.loop import Loop
 from skirret.worker.pool import Heard, SoloPool
 from skirret.worker.rules import Rules
 from skirret.worker.supervisor import Supervisor
+
+logger = logging.getLogger("skirret.worker")
 
 
 @contextmanager
@@ -39,7 +42,7 @@ def worker(
     loop = Loop()
     rules = Rules.of(manifest, stores_results=app.backend.enabled)
     supervisor = Supervisor(loop, rules)
-    children = SoloPool(loop, Heard(supervisor.frames, supervisor.pump, supervisor.died), slots=slots)
+    children = SoloPool(loop, Heard(supervisor.frames, supervisor.pump, supervisor.died, logger.critical), slots=slots)
     supervisor.pool = children
     told = Told(supervisor.taken, supervisor.settled, supervisor.fenced, supervisor.closed)
     fetcher = Fetcher(

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
 
 from skirret import clock
 from skirret.worker.frames import MAX_BATCH_BYTES, PERMIT, STOP_PERMIT, Run, Splitter, Up, pack, unpack_up
 from skirret.worker.job import Job
 from skirret.worker.loop import READ, WRITE, Loop
 
+logger = logging.getLogger("skirret.worker")
+
 RECEIVE = 256 * 1024
 MAX_OUTSTANDING = 2000
-"""Frames that a child may hold: their permits (8 bytes each) must fit into a pipe, which is 64 KiB at least."""
+"""Frames that a child may hold, unless it has more slots."""
+
+PERMITS_AT_ONCE = 512
+"""Permits in one write: a page of a pipe, which is written whole or not at all."""
+
+PATIENCE, MAX_PATIENCE = 0.1, 2.0
+"""Seconds, doubling, after which a child that started nothing although it has free slots is offered work again."""
 
 MAX_BUFFERED = 1024 * 1024
 """Bytes that wait for a child to read; beyond that it gets no more frames."""
@@ -55,6 +66,8 @@ class ChildLine:
         """It did not start what it was given; it gets nothing more until it reports."""
         self.alone = False
         """It runs a job that must have no neighbours."""
+        self.isolated = False
+        """It was made to run such jobs and gets no others."""
         self.reserved = 0
         """Slots kept for jobs that are being acknowledged before they start."""
         self.outstanding: dict[int, Job] = {}
@@ -63,12 +76,15 @@ class ChildLine:
         self.unsettled = 0.0
         """The part of `load` that is finished: what would run twice if everything died now."""
         self.progress = clock.monotonic()
+        self._patience = PATIENCE
+        self._offer_at = 0.0
         self._loop = loop
         self._received = received
         self._seq = 0
         self._splitter = Splitter()
         self._batches: deque[_Batch] = deque()
         self._buffered = 0
+        self._ungiven: deque[int] = deque()  # permits that the pipe had no room for
         self._sock, self.child_sock = socket.socketpair()
         self.permits_read, self._permits_write = os.pipe()
         os.set_blocking(self.permits_read, False)
@@ -91,17 +107,39 @@ class ChildLine:
         return (
             self.ready
             and not (self.condemned or self.stalled or self.alone)
-            and len(self.outstanding) < MAX_OUTSTANDING
+            and len(self.outstanding) < self.most
             and self._buffered < MAX_BUFFERED
         )
+
+    @property
+    def most(self) -> int:
+        """How many frames it may hold."""
+        return max(MAX_OUTSTANDING, self.slots)
+
+    def to_be_watched(self) -> bool:
+        """Whether time alone changes what may be done with it."""
+        if self.stalled:
+            return len(self.outstanding) < self.slots
+        return bool(self.outstanding) and not self.quiet
+
+    def stall(self) -> None:
+        """It did not start what it was given: nothing more until it reports, or, with a free slot, for a while."""
+        self.stalled = True
+        self._offer_at = clock.monotonic() + self._patience
+        self._patience = min(2 * self._patience, MAX_PATIENCE)
+
+    def offer_again(self) -> None:
+        """End a stall whose time is over: perhaps the machine was busy, and not all slots of the child were."""
+        if self.to_be_watched() and clock.monotonic() >= self._offer_at:
+            self.stalled = False
 
     def send(self, jobs: Sequence[Job]) -> None:
         """Send frames; each gets its permit when the child can have read it."""
         runs: list[Run] = []
         size = 0
-        self.quiet = False
-        if not self.outstanding:
+        if self.quiet or not self.outstanding:
             self.progress = clock.monotonic()
+        self.quiet = False
         for job in jobs:
             self.alone = self.alone or job.alone
             self._seq += 1
@@ -154,8 +192,7 @@ class ChildLine:
 
     def ask_to_stop(self) -> None:
         """Let it finish what it runs, report, and leave."""
-        with contextlib.suppress(OSError):
-            os.write(self._permits_write, PERMIT.pack(STOP_PERMIT))
+        self._permit([STOP_PERMIT])
 
     def kill(self) -> None:
         """End it now."""
@@ -191,14 +228,27 @@ class ChildLine:
             try:
                 tokens = os.read(self.permits_read, 65536)
             except (BlockingIOError, OSError):
-                return seqs
+                break
             if not tokens:
-                return seqs
-            for (seq,) in PERMIT.iter_unpack(tokens):
-                if seq == STOP_PERMIT:
-                    self.ask_to_stop()
-                    return seqs
-                seqs.append(seq)
+                break
+            seqs += [seq for (seq,) in PERMIT.iter_unpack(tokens)]
+        seqs += self._ungiven
+        self._ungiven.clear()
+        if STOP_PERMIT in seqs:
+            self.ask_to_stop()
+        return seqs
+
+    def _permit(self, seqs: Iterable[int]) -> None:
+        ungiven = self._ungiven
+        ungiven.extend(seqs)
+        while ungiven:
+            now = [ungiven[i] for i in range(min(PERMITS_AT_ONCE, len(ungiven)))]
+            try:
+                os.write(self._permits_write, b"".join(map(PERMIT.pack, now)))
+            except OSError:  # full: when it reports, there is room again; or it died, which the pool tells
+                return
+            for _ in now:
+                ungiven.popleft()
 
     def _queue(self, runs: list[Run]) -> None:
         batch = _Batch(pack(runs), [run.seq for run in runs])
@@ -221,9 +271,7 @@ class ChildLine:
                 continue
             self._batches.popleft()
             self._buffered -= len(batch.data)
-            if batch.seqs:
-                with contextlib.suppress(OSError):
-                    os.write(self._permits_write, b"".join(PERMIT.pack(seq) for seq in batch.seqs))
+            self._permit(batch.seqs)
         if self._writing:
             self._writing = False
             self._loop.watch(self._sock.fileno(), READ, self._io)
@@ -246,13 +294,22 @@ class ChildLine:
             if not data:
                 self._unwatch()
                 break
-            for body in self._splitter.feed(data):
-                frames += unpack_up(body)
+            try:
+                for body in self._splitter.feed(data):
+                    frames += unpack_up(body)
+            except msgspec.MsgspecError:
+                logger.exception("A child said what nobody understands (did a task write to it?); it is ended")
+                self.kill()
+                self._unwatch()
+                break
             if len(data) < RECEIVE and not self.condemned:
                 break
         if frames:
             self.progress = clock.monotonic()
             self.quiet = self.stalled = False
+            self._patience = PATIENCE
+            if self._ungiven:
+                self._permit(())
             self._received(self, frames)
 
     def _unwatch(self) -> None:

@@ -3,6 +3,9 @@
 A child may hold about 10 ms of work by the recent run time of those task names, counted until it is settled, so that
 no more than that runs twice if everything dies at once. Of anything slower it holds what it runs and nothing more, so
 that no task waits behind a long one while another slot is free.
+
+A suspect (a job that may kill its process) runs in a child that holds nothing else. For it the emptiest child is left
+to run dry, or, where a child has many slots, one is made that runs nothing but suspects; the others go on meanwhile.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from skirret import clock
-from skirret.worker.child_line import MAX_OUTSTANDING, ChildLine
+from skirret.worker.child_line import ChildLine
 from skirret.worker.durations import UNKNOWN, Durations
 from skirret.worker.job import Job
 
@@ -27,6 +30,9 @@ STALL = 0.010
 
 HOPELESS = 0.050
 """Seconds that jobs may wait here while no slot takes any; then they go back to the broker, for other workers."""
+
+SUSPECTS_PATIENCE = 0.5
+"""The same for suspects, which need a child that is empty."""
 
 LOOKAHEAD = 0.020
 """Seconds of work to have at hand beside what the children hold, so that they never wait for the broker."""
@@ -43,9 +49,10 @@ class Dispatcher:
 
     def __init__(self, durations: Durations) -> None:
         self.pending: deque[Job] = deque()
+        self.suspects: deque[Job] = deque()
         self.durations = durations
         self._mean: float | None = None
-        self._assigned_at = clock.monotonic()
+        self._assigned_at = self._suspected_at = clock.monotonic()
 
     def learn(self, name: str, seconds: float) -> None:
         """Take one run into account: by name, and in the mean that says how many messages are worth taking."""
@@ -56,17 +63,27 @@ class Dispatcher:
         else:  # a slow task counts at once, fast ones win trust back by and by
             self._mean = mean + (0.5 if seconds > mean else 0.2) * (seconds - mean)
 
+    def waiting(self) -> bool:
+        """Whether any job waits for a child."""
+        return bool(self.pending or self.suspects)
+
     def add(self, jobs: Iterable[Job]) -> None:
         """Queue jobs in the order in which they were taken."""
-        if not self.pending:
-            self._assigned_at = clock.monotonic()
-        self.pending.extend(jobs)
+        self._mark_time()
+        for job in jobs:
+            (self.suspects if job.alone else self.pending).append(job)
 
     def put_back(self, jobs: Sequence[Job]) -> None:
         """Queue jobs that were taken back, before the others and in order."""
+        self._mark_time()
+        for job in reversed(jobs):
+            (self.suspects if job.alone else self.pending).appendleft(job)
+
+    def _mark_time(self) -> None:
         if not self.pending:
             self._assigned_at = clock.monotonic()
-        self.pending.extendleft(reversed(jobs))
+        if not self.suspects:
+            self._suspected_at = clock.monotonic()
 
     def assign(self, children: Sequence[ChildLine]) -> list[tuple[ChildLine, Job]]:
         """Send jobs to children with room, the emptiest first.
@@ -74,10 +91,9 @@ class Dispatcher:
         Returns those that must be acknowledged before they start, each with the child that has a free slot for it.
         """
         early: list[tuple[ChildLine, Job]] = []
-        heap = [(child.load, child.number, child) for child in children if child.accepts()]
-        heapq.heapify(heap)
         batches: dict[int, tuple[ChildLine, list[Job]]] = {}
         sizes: dict[int, int] = {}
+        heap = self._place_suspects([child for child in children if child.accepts()], early)
         while self.pending and heap:
             job = self.pending[0]
             expected = job.expected = self.durations.expected(job.head.task) + OVERHEAD
@@ -98,7 +114,7 @@ class Dispatcher:
             else:
                 batches.setdefault(number, (child, []))[1].append(job)
             sizes[number] = sizes.get(number, 0) + 1
-            if not job.alone and child.held() + sizes[number] < MAX_OUTSTANDING:
+            if child.held() + sizes[number] < child.most:
                 heapq.heappush(heap, (load + expected, number, child))
         for child, jobs in batches.values():
             child.send(jobs)
@@ -106,16 +122,40 @@ class Dispatcher:
             self._assigned_at = clock.monotonic()
         return early
 
+    def _place_suspects(
+        self, children: Sequence[ChildLine], early: list[tuple[ChildLine, Job]]
+    ) -> list[tuple[float, int, ChildLine]]:
+        """Give suspects to empty children; the others, as a heap by load, are for all other jobs."""
+        heap = sorted((child.load, child.number, child) for child in children)
+        while self.suspects:
+            entry = next((entry for entry in heap if self._is_clean(entry[2])), None)
+            if entry is None:
+                if heap and heap[0][2].slots == 1:
+                    heap.pop(0)  # it gets no more, so it will be empty soon
+                break
+            heap.remove(entry)
+            child, job = entry[2], self.suspects.popleft()
+            job.expected = self.durations.expected(job.head.task) + OVERHEAD
+            if job.early and not job.acked:
+                early.append((child, job))
+            else:
+                child.send([job])
+            self._suspected_at = clock.monotonic()
+        return [entry for entry in heap if not entry[2].isolated]
+
+    def _is_clean(self, child: ChildLine) -> bool:
+        return child.held() == 0 and child.unsettled < HOLD_WORK * child.slots
+
     def want(self, children: Sequence[ChildLine]) -> int:
         """How many more messages to take now."""
         cost = (UNKNOWN if self._mean is None else self._mean) + OVERHEAD
         room = 0
         slots = 0
         for child in children:
-            if child.accepts():
+            if child.accepts() and not child.isolated:
                 slots += child.slots
                 by_work = int(max(0.0, HOLD_WORK * child.slots - child.load) / cost)
-                room += max(child.free(), min(by_work, MAX_OUTSTANDING - child.held()))
+                room += max(child.free(), min(by_work, child.most - child.held()))
         ahead = int(LOOKAHEAD * slots / cost) if slots else 0
         return max(0, min(MAX_TAKE, room + ahead - len(self.pending)))
 
@@ -123,34 +163,40 @@ class Dispatcher:
         """Recall unstarted frames from children that have not reported for a while."""
         now = clock.monotonic()
         for child in children:
-            if child.outstanding and not child.quiet and now - child.progress > STALL:
+            if child.stalled:
+                child.offer_again()
+            elif child.outstanding and not child.quiet and now - child.progress > STALL:
                 jobs = child.recall()
                 self.put_back(jobs)
                 child.quiet = True
                 # With nothing left to report, no report would ever lift it.
-                child.stalled = bool(child.outstanding) and (bool(jobs) or child.slots == 1)
+                if child.outstanding and (jobs or child.slots == 1):
+                    child.stall()
                 if child.slots == 1 and len(child.outstanding) > 1:
                     child.nudge()
 
     def hopeless(self) -> list[Job]:
         """Jobs that no slot took for a while and that the broker can have back."""
-        if not self.pending or clock.monotonic() - self._assigned_at < HOPELESS:
-            return []
-        return self.clear()
-
-    def clear(self) -> list[Job]:
-        """All waiting jobs that are not acknowledged yet, removed."""
-        jobs = [job for job in self.pending if not job.acked]
-        self.pending = deque(job for job in self.pending if job.acked)
+        now = clock.monotonic()
+        jobs: list[Job] = []
+        if self.pending and now - self._assigned_at >= HOPELESS:
+            jobs += [job for job in self.pending if not job.acked]
+            self.pending = deque(job for job in self.pending if job.acked)
+        if self.suspects and now - self._suspected_at >= SUSPECTS_PATIENCE:
+            jobs += [job for job in self.suspects if not job.acked]
+            self.suspects = deque(job for job in self.suspects if job.acked)
         return jobs
+
+    def clear(self, *, acked: bool = False) -> list[Job]:
+        """All waiting jobs, removed; those that are acknowledged already only if `acked` says so."""
+        waiting = [*self.suspects, *self.pending]
+        self.suspects = deque(job for job in self.suspects if job.acked and not acked)
+        self.pending = deque(job for job in self.pending if job.acked and not acked)
+        return [job for job in waiting if acked or not job.acked]
 
     def _fits(self, child: ChildLine, job: Job, held: int, load: float, expected: float) -> bool:
         if child.unsettled >= HOLD_WORK * child.slots:
             return False  # what has finished must be safe before more begins: it would all run twice if we died now
-        if held == 0:
-            return True
-        if job.alone:
-            return False
         if held < child.slots:
             return True
         return not job.early and load + expected <= HOLD_WORK * child.slots

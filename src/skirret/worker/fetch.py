@@ -15,8 +15,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 from functools import partial
+from typing import TypeVar
 
 from skirret import backoff, clock
 from skirret.backends.base import ResultBackend
@@ -191,7 +191,7 @@ class Fetcher(threading.Thread):
 
     def _begin(self) -> Consumer:
         self._broker.declare(self._queues)
-        self._together = self._backend.enabled and self._backend.identity == self._broker.identity
+        self._together = self._backend.enabled and self._broker.settles(self._backend)
         self.cid = secrets.token_hex(16)
         names = [queue.name for queue in self._queues]
         self._consumer = self._broker.consumer(names, self.cid, limits=self._limits)
@@ -302,7 +302,7 @@ class Fetcher(threading.Thread):
 
 
 def _empty(waiting: deque[T], carry_out: Callable[[list[T]], object], complaint: str) -> None:
-    """Carry out all that waits in one call; what fails for a reason that no patience mends is told and dropped alone."""
+    """Carry out all that waits in one call; what fails for a reason that no patience mends is told and dropped."""
     batch = [waiting[i] for i in range(len(waiting))]
     try:
         if batch:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from skirret import backoff, clock
 from skirret.errors import SkirretError
-from skirret.worker.child.orders import Fork
+from skirret.worker.child.orders import Fork, Forked
 from skirret.worker.child_line import ChildLine
 from skirret.worker.frames import Ready, Up
 from skirret.worker.job import Job
-from skirret.worker.loop import Loop
+from skirret.worker.loop import Loop, Timer
 from skirret.worker.manifest import Manifest
 from skirret.worker.options import WorkerOptions
 from skirret.worker.template_line import TemplateLine
@@ -25,6 +25,12 @@ logger = logging.getLogger("skirret.worker")
 STORM_DEATHS = 5
 STORM_SECONDS = 10.0
 
+ISOLATION = 30.0
+"""Seconds for which a child made for suspects is kept without one."""
+
+FAREWELL = 1.0
+"""Seconds that children get to leave by themselves, once nothing runs in them."""
+
 
 @dataclass(slots=True)
 class Heard:
@@ -32,12 +38,13 @@ class Heard:
 
     `frames` gets a child and what came up; `changed` is called when a child became ready; `died` gets a child whose
     line is closed, the jobs that it had not started, how it ended in words, and whether a task can be blamed (not if
-    the child went down with its template).
+    the child went down with its template); `broken` is called when the app cannot be imported any more.
     """
 
     frames: Callable[[ChildLine, list[Up]], object]
     changed: Callable[[], object]
     died: Callable[[ChildLine, list[Job], str, bool], object]
+    broken: Callable[[SkirretError], object]
 
 
 class Pool:
@@ -63,6 +70,8 @@ class Pool:
         self._by_pid: dict[int, ChildLine] = {}
         self._deaths: deque[float] = deque(maxlen=STORM_DEATHS + 1)
         self._storm = 0
+        self._next_try: Timer | None = None
+        self._isolating = False
         self._stopping = False
         self._template = self._new_template()
 
@@ -96,8 +105,11 @@ class Pool:
         return True
 
     def close(self) -> None:
-        """End the template; its children end with it."""
+        """Let the children leave, then end the template; whoever is left ends with it."""
         self._stopping = True
+        farewell = clock.Deadline(FAREWELL)
+        while any(child.ready for child in self.children) and not farewell.passed():
+            self._template.listen(farewell.left() or 0.0)
         self._template.close()
         for child in list(self.children):
             self._forget(child)
@@ -107,26 +119,65 @@ class Pool:
         """Kill a child whose work is not wanted any more; another takes its place."""
         child.kill()
 
+    def isolate(self) -> None:
+        """Offer a child in which a suspect runs alone, where the others have many slots."""
+        if self._slots > 1 and not self._isolating:
+            self._isolating = True
+            self._loop.call_later(ISOLATION, self._retire)
+            self._fill()
+
+    def _retire(self) -> None:
+        for child in [child for child in self.children if child.isolated]:
+            if child.held():
+                self._loop.call_later(ISOLATION, self._retire)
+                return
+            child.condemned = True
+            child.ask_to_stop()
+        self._isolating = False
+
     def _new_template(self) -> TemplateLine:
         return TemplateLine(
-            self._options, self._hostname, forked=self._forked, exited=self._exited, gone=self._template_gone
+            self._options,
+            self._hostname,
+            forked=self._forked,
+            exited=self._exited,
+            gone=self._template_gone,
+            broken=self._heard.broken,
         )
 
     def _fill(self) -> None:
-        while not self._stopping and len(self.children) < self._count:
-            self._number += 1
-            child = ChildLine(self._loop, self._number, self._slots, self._frames)
-            self.children.append(child)
-            self._by_number[child.number] = child
-            order = Fork(child.number, self._kind, self._slots)
-            self._template.fork(order, [child.child_sock.fileno(), child.permits_read])
+        self._next_try = None
+        if self._stopping:
+            return
+        if self._template.is_gone:
+            self._template = self._new_template()
+            self._template.attach(self._loop)
+        isolated = sum(child.isolated for child in self.children)
+        for _ in range(self._count - (len(self.children) - isolated)):
+            self._make(self._slots)
+        if self._isolating and not isolated:
+            self._make(1).isolated = True
 
-    def _forked(self, number: int, pid: int) -> None:
-        child = self._by_number.get(number)
+    def _make(self, slots: int) -> ChildLine:
+        self._number += 1
+        child = ChildLine(self._loop, self._number, slots, self._frames)
+        self.children.append(child)
+        self._by_number[child.number] = child
+        order = Fork(child.number, self._kind, slots)
+        self._template.fork(order, [child.child_sock.fileno(), child.permits_read])
+        return child
+
+    def _forked(self, notice: Forked) -> None:
+        child = self._by_number.get(notice.number)
         if child is None:
             return
-        child.pid = pid
-        self._by_pid[pid] = child
+        if not notice.pid:
+            logger.error("No further process can be started for this worker: %s", notice.fault)
+            self._bury(child, "never started", blame=False)
+            self._respawn()
+            return
+        child.pid = notice.pid
+        self._by_pid[child.pid] = child
         child.release_child_ends()
         if self._stopping:
             child.ask_to_stop()
@@ -136,7 +187,6 @@ class Pool:
         for frame in frames:
             if isinstance(frame, Ready):
                 child.ready = True
-                self._storm = 0 if len(self._deaths) <= STORM_DEATHS else self._storm
             else:
                 rest.append(frame)
         if rest:
@@ -148,8 +198,9 @@ class Pool:
         child = self._by_pid.get(pid)
         if child is None:
             return
+        asked_to_leave = child.condemned
         self._bury(child, describe_status(status), blame=True)
-        if not self._stopping:
+        if not asked_to_leave:
             self._respawn()
 
     def _bury(self, child: ChildLine, how: str, *, blame: bool) -> None:
@@ -167,35 +218,29 @@ class Pool:
         """Fill up at once, or, when children die in a storm, after a growing pause."""
         now = clock.monotonic()
         self._deaths.append(now)
+        if self._stopping or self._next_try is not None:
+            return
         if len(self._deaths) > STORM_DEATHS and now - self._deaths[0] < STORM_SECONDS:
             pause = backoff.exponential(self._storm, factor=0.5, maximum=60.0, jitter=False)
             self._storm += 1
             logger.error(
-                "%d children died within %.0f s; the next one starts in %.1f s. Their last words are above.",
+                "%d processes died within %.0f s; the next one starts in %.1f s. Their last words are above.",
                 len(self._deaths),
                 STORM_SECONDS,
                 pause,
             )
-            self._loop.call_later(pause, self._fill)
+            self._next_try = self._loop.call_later(pause, self._fill)
         else:
             self._storm = 0
             self._fill()
 
     def _template_gone(self) -> None:
-        logger.error("The template process died, and its children with it; it is started anew.")
+        if not self._stopping:
+            logger.error("The template process died, and its children with it; it is started anew.")
         for child in list(self.children):
             child.kill()
-            self._bury(child, "its template process died", blame=False)
-        if not self._stopping:
-            self._template = self._new_template()
-            try:
-                self._template.manifest()
-            except SkirretError as exc:
-                logger.critical("The app cannot be imported any more; this worker stops: %s", exc)
-                signal.raise_signal(signal.SIGTERM)
-                return
-            self._template.attach(self._loop)
-            self._fill()
+            self._bury(child, "killed with its template process", blame=False)
+        self._respawn()
 
 
 class SoloPool:
@@ -228,6 +273,9 @@ class SoloPool:
 
     def replace(self, child: ChildLine) -> None:
         """Nothing can replace the main thread."""
+
+    def isolate(self) -> None:
+        """There is no other place."""
 
     def _frames(self, child: ChildLine, frames: list[Up]) -> None:
         rest: list[Up] = [frame for frame in frames if not isinstance(frame, Ready)]

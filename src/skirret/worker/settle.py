@@ -1,18 +1,16 @@
-"""From an outcome to the settlement that tells the broker; and the records of tasks that never got to run. Pure."""
+"""From an outcome to the settlement that tells the broker; and the records of tasks that no child can tell of."""
 
 from __future__ import annotations
 
-from skirret import states
-from skirret.errors import TaskRevokedError
-from skirret.message import Record
+from skirret import clock, states
+from skirret.errors import NotRegistered, TaskRevokedError, WorkerLostError
+from skirret.message import Malformed, Record
 from skirret.meta import ResultMeta
 from skirret.outcome import Ack, DeadLetter, Defer, Retry, Settlement
 from skirret.wire import results as wire_results
 from skirret.wire.envelope import Head
 from skirret.worker.frames import Outcome
-
-CRASHES = 3
-"""Deaths of a child, seen while it ran one task, after which that task is dead-lettered (``worker_crash_limit``)."""
+from skirret.worker.rules import Rules
 
 
 def settlement(tag: int, outcome: Outcome, *, now: float) -> Settlement:
@@ -51,32 +49,46 @@ def after_crash(tag: int, crashes: int, reason: str, result: Record | None, *, l
     return Defer(tag=tag, due=now + pause, counted="crash")
 
 
-def revoked_record(head: Head, reason: str, date_done: str, *, serializer: str, ttl: float | None) -> Record:
-    """REVOKED, for a task that expired or was revoked before it began."""
-    meta = ResultMeta(
-        task_id=head.id,
-        status=states.REVOKED,
-        result=TaskRevokedError(reason),
-        date_done=date_done,
-        group_id=head.group,
-        parent_id=head.parent_id,
-    )
-    return _record(meta, serializer, ttl)
+class Records:
+    """What is stored for tasks that no child can tell of. Each is None where nothing is to be kept.
 
+    Args:
+        rules: what is kept, and how it is encoded.
+    """
 
-def failure_record(head: Head, error: Exception, date_done: str, *, serializer: str, ttl: float | None) -> Record:
-    """FAILURE, for a task that no child can tell of."""
-    meta = ResultMeta(
-        task_id=head.id,
-        status=states.FAILURE,
-        result=error,
-        date_done=date_done,
-        group_id=head.group,
-        parent_id=head.parent_id,
-    )
-    return _record(meta, serializer, ttl)
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
 
+    def revoked(self, head: Head, reason: str) -> Record | None:
+        """REVOKED, for a task that expired or was revoked before it began."""
+        if not self._rules.keeps_result(head, failed=False):
+            return None
+        return self._record(head, states.REVOKED, TaskRevokedError(reason))
 
-def _record(meta: ResultMeta, serializer: str, ttl: float | None) -> Record:
-    payload = wire_results.encode(meta, serializer=serializer)
-    return Record(task_id=meta.task_id, state=meta.status, payload=payload, ttl=ttl)
+    def lost(self, head: Head, how: str) -> Record | None:
+        """FAILURE, for a task whose process ended (`how`, in words)."""
+        if not self._rules.keeps_result(head, failed=True):
+            return None
+        return self._record(head, states.FAILURE, WorkerLostError(f"the process that ran this task was {how}"))
+
+    def refused(self, head: Head | Malformed, reason: str) -> Record | None:
+        """FAILURE, for a message that never ran: its caller must not wait for ever."""
+        if isinstance(head, Malformed) or not self._rules.keeps_result(head, failed=True):
+            return None
+        known = head.task in self._rules.tasks
+        return self._record(head, states.FAILURE, WorkerLostError(reason) if known else NotRegistered(reason))
+
+    def _record(self, head: Head, state: str, error: Exception) -> Record:
+        meta = ResultMeta(
+            task_id=head.id,
+            status=state,
+            result=error,
+            date_done=clock.utc_now().isoformat(),
+            group_id=head.group,
+            parent_id=head.parent_id,
+        )
+        try:
+            payload = wire_results.encode(meta, serializer=self._rules.serializer)
+        except Exception:  # noqa: BLE001  a serializer that only the app's own code knows: JSON tells it too
+            payload = wire_results.encode(meta)
+        return Record(task_id=head.id, state=state, payload=payload, ttl=self._rules.ttl)

@@ -11,8 +11,7 @@ from enum import Enum
 from typing import Protocol
 
 from skirret import clock
-from skirret.errors import NotRegistered, WorkerLostError
-from skirret.message import Delivery, Malformed, Record
+from skirret.message import Delivery, Malformed
 from skirret.outcome import Ack, DeadLetter, Defer, Release, Retry, Settlement
 from skirret.wire.envelope import Head
 from skirret.worker import admission
@@ -24,7 +23,7 @@ from skirret.worker.frames import Outcome, Report, Up
 from skirret.worker.job import Job
 from skirret.worker.loop import Loop, Timer
 from skirret.worker.rules import Rules
-from skirret.worker.settle import after_crash, failure_record, revoked_record, settlement
+from skirret.worker.settle import Records, after_crash, settlement
 
 logger = logging.getLogger("skirret.worker")
 
@@ -33,6 +32,9 @@ ISOLATE_DELIVERIES = 3
 
 EAGER_REFILL = 256
 """Ask for more before the last job is handed out, if at least so many can be taken."""
+
+COLD_PATIENCE = 2.0
+"""Seconds after which a cold stop ends, whatever has not answered."""
 
 
 class Phase(Enum):
@@ -59,6 +61,9 @@ class Children(Protocol):
     def replace(self, child: ChildLine) -> None:
         """Kill one child; another takes its place."""
 
+    def isolate(self) -> None:
+        """Offer a child in which a suspect runs alone, where the others have many slots."""
+
 
 class Supervisor:
     """Between a fetcher and a pool.
@@ -71,6 +76,7 @@ class Supervisor:
     def __init__(self, loop: Loop, rules: Rules) -> None:
         self.loop = loop
         self.rules = rules
+        self.records = Records(rules)
         self.phase = Phase.RUNNING
         self.dispatcher = Dispatcher(Durations())
         self.pool: Children
@@ -93,17 +99,8 @@ class Supervisor:
         if self.phase is not Phase.RUNNING:
             self.fetcher.settle([Release(tag=delivery.tag) for delivery, _ in taken.deliveries])
             return
-        rules = self.rules
         for delivery, head in taken.deliveries:
-            decision = admission.admit(
-                head,
-                delivery,
-                rules.tasks,
-                now=now,
-                revoked=taken.revoked,
-                patience=rules.patience,
-                deliveries=rules.deliveries,
-            )
+            decision = self._decide(head, delivery, taken, now)
             if decision is admission.RUN and isinstance(head, Head):
                 jobs.append(self._job(delivery, head))
             else:
@@ -193,8 +190,7 @@ class Supervisor:
             self._release(suspects)
         else:
             self._convict(suspects, how)
-        if self.phase is not Phase.RUNNING:
-            self._release(self.dispatcher.clear())
+        self._give_back()
         self.pump()
         self._finish_if_done()
 
@@ -205,6 +201,8 @@ class Supervisor:
             child.reserved += 1
             self._acking[job.delivery.tag] = (child, job)
             self.fetcher.settle([Ack(tag=job.delivery.tag)])
+        if self.dispatcher.suspects:
+            self.pool.isolate()
         if self.phase is Phase.RUNNING and not self._asked:
             want = self.dispatcher.want(children)
             if want >= EAGER_REFILL or (want > 0 and not self.dispatcher.pending):
@@ -223,12 +221,13 @@ class Supervisor:
         self.fetcher.want(0)
         for child in self.pool.children:
             self.dispatcher.put_back(child.recall())
-        self._release(self.dispatcher.clear())
+        self._give_back()
         running = sum(child.held() for child in self.pool.children)
         if running:
             logger.warning("Warm shutdown: %d task(s) still run; INT once more, or QUIT, stops at once.", running)
         if self.rules.grace is not None:
             self.loop.call_later(self.rules.grace, self.stop_now)
+        self.pump()  # what is acknowledged already must run here: nobody else has it
         self._finish_if_done()
 
     def stop_now(self) -> None:
@@ -242,6 +241,8 @@ class Supervisor:
             logger.warning("Cold shutdown: running tasks are interrupted and go back to their queues.")
             if not self.pool.kill():
                 self._abandon()
+            self._give_back()
+            self.loop.call_later(COLD_PATIENCE, self._finish)
             self._finish_if_done()
 
     def closed(self) -> None:
@@ -251,6 +252,23 @@ class Supervisor:
         self.loop.stop()
 
     # -- inside
+
+    def _decide(self, head: Head | Malformed, delivery: Delivery, taken: Taken, now: float) -> admission.Decision:
+        rules = self.rules
+        try:
+            return admission.admit(
+                head,
+                delivery,
+                rules.tasks,
+                now=now,
+                revoked=taken.revoked,
+                patience=rules.patience,
+                deliveries=rules.deliveries,
+            )
+        except Exception as exc:
+            # It is held, and so are those that came with it: none of them may be forgotten here.
+            logger.exception("A bug while a message was admitted. Please report it.")
+            return admission.Reject(f"malformed message: {exc!r}")
 
     def _job(self, delivery: Delivery, head: Head) -> Job:
         alone = delivery.crashes > 0 or delivery.deliveries >= ISOLATE_DELIVERIES
@@ -266,17 +284,16 @@ class Supervisor:
                 return Defer(tag=delivery.tag, due=due, counted="delivery")
             case admission.Drop(reason) if isinstance(head, Head):
                 logger.info("Task %s[%s] %s", head.task, head.id, reason)
-                record = None
-                if self.rules.keeps_result(head, failed=False):
-                    record = revoked_record(head, reason, _now(), serializer=self.rules.serializer, ttl=self.rules.ttl)
-                return Ack(tag=delivery.tag, result=record)
+                return Ack(tag=delivery.tag, result=self.records.revoked(head, reason))
             case admission.Reject(reason):
                 logger.error("A message of queue %r goes to the dead letters: %s", delivery.queue, reason)
-                return DeadLetter(tag=delivery.tag, reason=reason, result=self._failed(head, reason))
+                return DeadLetter(tag=delivery.tag, reason=reason, result=self.records.refused(head, reason))
         raise AssertionError(decision)
 
     def _start_acked(self, child: ChildLine, job: Job) -> None:
-        if child in self.pool.children and child.ready:
+        if self.phase in {Phase.COLD, Phase.CLOSING}:
+            self._lose([job], "stopped before it began")
+        elif child in self.pool.children and child.ready:
             child.send([job])
         else:
             self.dispatcher.put_back([job])
@@ -291,8 +308,13 @@ class Supervisor:
         if isinstance(told, (Ack, DeadLetter)) and told.successors:
             self.fetcher.publish(told.successors)
 
+    def _give_back(self) -> None:
+        """While stopping: what waits goes back to the broker; what is acknowledged runs here, or is lost if we kill."""
+        if self.phase is not Phase.RUNNING:
+            self._release(self.dispatcher.clear(acked=self.phase is not Phase.WARM))
+
     def _release(self, jobs: Sequence[Job]) -> None:
-        self._lose([job for job in jobs if job.acked], "its worker stopped")
+        self._lose([job for job in jobs if job.acked], "stopped by its worker's end")
         held = [job for job in jobs if not (job.acked or job.stale)]
         # The last one first: each goes to the front of its queue, so that the old order comes out.
         self.fetcher.settle([Release(tag=job.delivery.tag) for job in reversed(held)])
@@ -307,33 +329,19 @@ class Supervisor:
             logger.error("Task %s[%s]: its process was %s", head.task, head.id, how)
             traits = self.rules.tasks.get(head.task)
             if traits is not None and traits.reject_on_worker_lost is False:
-                self.fetcher.settle([Ack(tag=delivery.tag, result=self._lost(head, how))])
+                self.fetcher.settle([Ack(tag=delivery.tag, result=self.records.lost(head, how))])
                 continue
             told = after_crash(
-                delivery.tag, delivery.crashes, how, self._lost(head, how), limit=self.rules.crashes, now=now
+                delivery.tag, delivery.crashes, how, self.records.lost(head, how), limit=self.rules.crashes, now=now
             )
             self.fetcher.settle([told])
 
     def _lose(self, jobs: Sequence[Job], how: str) -> None:
         """Tasks acknowledged before they began cannot be given back: record what happened."""
         for job in jobs:
-            record = self._lost(job.head, how)
+            record = self.records.lost(job.head, how)
             if record is not None:
                 self.fetcher.store([record])
-
-    def _lost(self, head: Head, how: str) -> Record | None:
-        if not self.rules.keeps_result(head, failed=True):
-            return None
-        error = WorkerLostError(f"the process that ran this task was {how}")
-        return failure_record(head, error, _now(), serializer=self.rules.serializer, ttl=self.rules.ttl)
-
-    def _failed(self, head: Head | Malformed, reason: str) -> Record | None:
-        """What the caller of a message that never ran is told, so that nobody waits for ever."""
-        if isinstance(head, Malformed) or not self.rules.keeps_result(head, failed=True):
-            return None
-        known = head.task in self.rules.tasks
-        error = WorkerLostError(reason) if known else NotRegistered(reason)
-        return failure_record(head, error, _now(), serializer=self.rules.serializer, ttl=self.rules.ttl)
 
     def _abandon(self) -> None:
         """What runs cannot be killed: give it back all the same; the process ends without it."""
@@ -343,29 +351,28 @@ class Supervisor:
             child.outstanding.clear()
 
     def _needs_tick(self) -> bool:
-        if self.dispatcher.pending:
+        if self.dispatcher.waiting():
             return True
-        return any(child.outstanding and not child.quiet for child in self.pool.children)
+        return any(child.to_be_watched() for child in self.pool.children)
 
     def _ticked(self) -> None:
         self._tick = None
         self.dispatcher.take_back(self.pool.children)
+        self._give_back()
+        self.pump()
         if self.phase is Phase.RUNNING:
-            self.pump()
             self._release(self.dispatcher.hopeless())
-        elif self._needs_tick():
-            self._release(self.dispatcher.clear())
-            self._tick = self.loop.call_later(STALL, self._ticked)
+        else:
+            self._finish_if_done()
 
     def _finish_if_done(self) -> None:
-        if self.phase not in {Phase.WARM, Phase.COLD}:
+        if self.phase not in {Phase.WARM, Phase.COLD} or self._acking or self.dispatcher.waiting():
             return
-        if self.dispatcher.pending or any(child.held() for child in self.pool.children):
-            return
-        self.phase = Phase.CLOSING
-        self.pool.stop()
-        self.fetcher.finish()
+        if not any(child.held() for child in self.pool.children):
+            self._finish()
 
-
-def _now() -> str:
-    return clock.utc_now().isoformat()
+    def _finish(self) -> None:
+        if self.phase is not Phase.CLOSING:
+            self.phase = Phase.CLOSING
+            self.pool.stop()
+            self.fetcher.finish()

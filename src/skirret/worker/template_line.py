@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -37,9 +38,10 @@ class TemplateLine:
 
     Args:
         options, hostname: what the template is told.
-        forked: called with (number, pid).
+        forked: called with what became of an order.
         exited: called with (pid, status).
         gone: called once when the template itself died.
+        broken: called when the app could not be imported, once attached.
     """
 
     def __init__(
@@ -47,16 +49,19 @@ class TemplateLine:
         options: WorkerOptions,
         hostname: str,
         *,
-        forked: Callable[[int, int], object],
+        forked: Callable[[Forked], object],
         exited: Callable[[int, int], object],
         gone: Callable[[], object],
+        broken: Callable[[SkirretError], object],
     ) -> None:
         self._forked = forked
         self._exited = exited
         self._gone = gone
+        self._broken = broken
+        self.is_gone = False
         self._splitter = Splitter()
         self._orders: deque[tuple[Fork, list[int]]] = deque()
-        self._waiting = False
+        self._waiting = True  # until the app is imported
         self._unwatch: Callable[[], object] = lambda: None
         self._sock, theirs = socket.socketpair()
         os.set_inheritable(theirs.fileno(), True)
@@ -88,9 +93,10 @@ class TemplateLine:
             for body in self._splitter.feed(data):
                 notice = unpack_notice(body)
                 if isinstance(notice, Imported):
+                    self._waiting = False
                     return notice.manifest
                 if isinstance(notice, Failed):
-                    raise ImproperlyConfigured(notice.text) if notice.fault == "ours" else AppFailed(notice.text)
+                    raise _fault(notice)
 
     def attach(self, loop: Loop) -> None:
         """Hear the template through `loop` from now on."""
@@ -102,6 +108,11 @@ class TemplateLine:
         """Ask for a child; the descriptors stay the caller's, the child gets copies."""
         self._orders.append((order, fds))
         self._send_next()
+
+    def listen(self, timeout: float) -> None:
+        """Hear the template once without a loop, waiting at most `timeout` seconds."""
+        if not self.is_gone and select.select([self._sock], [], [], timeout)[0]:
+            self._readable(0)
 
     def close(self) -> None:
         """End the template, and with it whatever children it still has."""
@@ -132,7 +143,9 @@ class TemplateLine:
         except OSError:
             data = b""
         if not data:
+            self.is_gone = True
             self._unwatch()
+            self._sock.close()
             self._process.kill()
             self._process.wait()
             self._gone()
@@ -143,7 +156,16 @@ class TemplateLine:
     def _notice(self, notice: Notice) -> None:
         if isinstance(notice, Forked):
             self._waiting = False
-            self._forked(notice.number, notice.pid)
+            self._forked(notice)
             self._send_next()
         elif isinstance(notice, Exited):
             self._exited(notice.pid, notice.status)
+        elif isinstance(notice, Imported):  # started anew: the app is known already
+            self._waiting = False
+            self._send_next()
+        else:
+            self._broken(_fault(notice))
+
+
+def _fault(notice: Failed) -> SkirretError:
+    return ImproperlyConfigured(notice.text) if notice.fault == "ours" else AppFailed(notice.text)

@@ -67,27 +67,28 @@ class Worker:
         self.options = options
         self.hostname = node_name(options.hostname)
         self.loop = Loop()
+        self.broken = False
 
     def run(self) -> int:
         """Start, serve, stop; the exit code."""
         if self.options.pool == "solo":
             return self._run_solo()
-        heard = Heard(self._frames, self._changed, self._died)
-        pool = Pool(self.loop, self.options, self.hostname, heard)
+        pool = Pool(self.loop, self.options, self.hostname, self._heard())
         try:
             manifest = pool.import_app()
             kind = self._pool_kind(manifest)
-            if kind == "solo":
-                return self._run_solo()
-            children, slots = self._size(manifest, kind)
-            self._assemble(manifest, pool, kind, children, slots)
-            pool.start(kind, children, slots)
-            self.fetcher.start()
-            self._catch_signals()
-            self.loop.run()
+            if kind != "solo":
+                children, slots = self._size(manifest, kind)
+                self._assemble(manifest, pool, kind, children, slots)
+                self._catch_signals()
+                pool.start(kind, children, slots)
+                self.fetcher.start()
+                self.loop.run()
         finally:
             pool.close()
-            self.loop.close()
+        if kind == "solo":  # as the settings say
+            return self._run_solo()
+        self._let_go()
         return self._ended()
 
     def _run_solo(self) -> int:
@@ -97,10 +98,10 @@ class Worker:
 
         app = load_app(self.options)
         manifest = describe(app)
-        pool = SoloPool(self.loop, Heard(self._frames, self._changed, self._died))
+        pool = SoloPool(self.loop, self._heard())
         self._assemble(manifest, pool, "solo", 1, 1)
-        self.fetcher.start()
         self._catch_signals()
+        self.fetcher.start()
         supervising = threading.Thread(target=self._supervise_solo, name="skirret-supervisor")
         supervising.start()
         # The socket and pipe ends that a forked child would own belong to this thread.
@@ -108,12 +109,24 @@ class Worker:
         serve_link(app, self.hostname, link, "solo", 1)
         supervising.join()
         pool.close()
-        self.loop.close()
+        self._let_go()
         return self._ended()
+
+    def _heard(self) -> Heard:
+        # The pool is made before the supervisor, so it speaks to it through these.
+        return Heard(self._frames, self._changed, self._died, self._app_broke)
+
+    def _let_go(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):  # nothing is left to stop
+            signal.signal(number, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
+        self.loop.close()
 
     def _ended(self) -> int:
         if self.fetcher.refused is not None:
             raise self.fetcher.refused
+        if self.broken:
+            return EXIT_CONFIG
         logger.info("%s stopped.", self.hostname)
         return EXIT_OK
 
@@ -210,7 +223,6 @@ class Worker:
         else:
             self.supervisor.stop_now()
 
-    # The pool is made before the supervisor, so it speaks to it through these.
     def _frames(self, *args: object) -> None:
         self.supervisor.frames(*args)  # type: ignore[arg-type]
 
@@ -221,6 +233,11 @@ class Worker:
 
     def _died(self, *args: object) -> None:
         self.supervisor.died(*args)  # type: ignore[arg-type]
+
+    def _app_broke(self, exc: SkirretError) -> None:
+        logger.critical("The app cannot be imported any more; this worker stops: %s", exc)
+        self.broken = True
+        self.supervisor.stop()
 
 
 def node_name(text: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -125,6 +126,141 @@ def test_whatever_a_task_raises_is_its_outcome_and_the_worker_goes_on(app, pool,
         eventually(gone.ready)
         assert gone.state == "FAILURE"
         assert stay.delay().get(timeout=5) == "here"
+
+
+def test_a_stray_stop_iteration_is_a_failure_like_any_other(app, pool):
+    @app.task
+    def empty():
+        return next(iter([]))
+
+    @app.task
+    async def hollow():
+        return next(iter([]))
+
+    with serve(app, pool):
+        for task in (empty, hollow):
+            gone = task.delay()
+            eventually(gone.ready)
+            assert gone.state == "FAILURE"
+
+
+class Shy(Exception):
+    """Cannot even be looked at."""
+
+    def __str__(self):
+        raise SystemExit(4) if threading.current_thread() is not threading.main_thread() else RuntimeError
+
+    __repr__ = __str__
+
+
+def test_an_exception_that_cannot_be_looked_at_is_still_an_outcome(app, pool):
+    @app.task
+    def shy():
+        raise Shy
+
+    @app.task
+    def after():
+        return len(context.task_stack())
+
+    with serve(app, pool):
+        gone = shy.delay()
+        eventually(gone.ready)
+        assert gone.state == "FAILURE"
+        assert [after.delay().get(timeout=5) for _ in range(4)] == [1, 1, 1, 1]
+
+
+def test_a_value_that_exits_while_it_is_serialised_fails_its_task(app, pool):
+    class Bomb(dict):
+        def items(self):
+            raise SystemExit(5)
+
+        __iter__ = keys = items
+
+    @app.task
+    def bomb():
+        return [object(), Bomb(a=1)]
+
+    @app.task
+    def after():
+        return 1
+
+    with serve(app, pool):
+        gone = bomb.delay()
+        eventually(gone.ready)
+        assert gone.state == "FAILURE"
+        assert after.delay().get(timeout=5) == 1
+
+
+@pytest.mark.parametrize("hook", ["on_success", "after_return", "on_failure", "before_start"])
+def test_a_hook_that_exits_ends_nothing(app, pool, hook):
+    class Leaving(app.Task):
+        pass
+
+    def leave(self, *args):
+        raise SystemExit(3)
+
+    setattr(Leaving, hook, leave)
+
+    @app.task(base=Leaving)
+    def good():
+        return 1
+
+    @app.task(base=Leaving)
+    def bad():
+        raise ValueError
+
+    @app.task
+    def after():
+        return len(context.task_stack())
+
+    with serve(app, pool):
+        first, second = good.delay(), bad.delay()
+        eventually(lambda: first.ready() and second.ready())
+        assert first.state == ("FAILURE" if hook == "before_start" else "SUCCESS")
+        assert second.state == "FAILURE"
+        assert [after.delay().get(timeout=5) for _ in range(4)] == [1, 1, 1, 1]
+
+
+def test_an_error_callback_that_exits_ends_nothing(app, pool):
+    @app.task
+    def leave(request, exc, traceback):
+        raise SystemExit(3)
+
+    @app.task
+    def bad():
+        raise ValueError
+
+    @app.task
+    def after():
+        return 1
+
+    with serve(app, pool):
+        gone = bad.apply_async(link_error=leave.s())
+        eventually(gone.ready)
+        assert gone.state == "FAILURE"
+        assert after.delay().get(timeout=5) == 1
+
+
+def test_a_message_that_makes_decoding_stumble_is_a_dead_letter(app, pool, monkeypatch):
+    from skirret.worker.child import execute
+
+    @app.task
+    def fine():
+        return 1
+
+    decode = execute.wire_task.decode
+
+    def stumble(envelope, **options):
+        if envelope.headers["id"] == "bad":
+            raise MemoryError
+        return decode(envelope, **options)
+
+    monkeypatch.setattr(execute.wire_task, "decode", stumble)
+    with serve(app, pool):
+        fine.apply_async(task_id="bad")
+        assert fine.delay().get(timeout=5) == 1
+        eventually(app.broker.dead)
+    assert "MemoryError" in app.broker.dead()[0].reason
 
 
 def test_retries_run_again_until_they_succeed(app, pool):

@@ -34,7 +34,7 @@ def run_errbacks(app: Skirret, request: Context, info: ExceptionInfo) -> list[Pu
                 task(request, info.exception, info.traceback, *errback.get("args", ()), **errback.get("kwargs", {}))
             else:
                 sent.append(app.publisher.successor(errback, (request.id,), request))
-        except Exception:
+        except BaseException:
             logger.exception("The error callback %r of task %s[%s] failed", errback, request.task, request.id)
     return sent
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from skirret import clock, context, states
 from skirret.app.task import Task
 from skirret.canvas.steps import pop_next
-from skirret.errors import Ignore, InvalidTaskError, Reject, Retry
+from skirret.errors import EncodeError, Ignore, InvalidTaskError, Reject, Retry
 from skirret.excinfo import ExceptionInfo
 from skirret.message import Envelope, Malformed, Publication, Record, TaskMessage
 from skirret.meta import ResultMeta
@@ -53,6 +54,13 @@ class Executor:
 
     def prepare(self, run: Run) -> Execution | Outcome:
         """Read a message. An Outcome comes back when there is nothing to call."""
+        try:
+            return self._read(run)
+        except Exception as exc:
+            logger.exception("A message could not be read; it goes to the dead letters")
+            return Outcome(run.seq, "reject", -1.0, "", reason=f"malformed message: {exc!r}")
+
+    def _read(self, run: Run) -> Execution | Outcome:
         received = wire_envelope.decode(run.raw)
         if isinstance(received, Malformed):
             return Outcome(run.seq, "reject", -1.0, "", reason=f"malformed message: {received.reason}")
@@ -80,7 +88,7 @@ class Executor:
 class Execution:
     """One message about to run, or running. `call` may be replaced by awaiting `task.run` where a loop is at hand."""
 
-    __slots__ = ("args", "began", "executor", "kwargs", "message", "request", "run", "task")
+    __slots__ = ("args", "began", "executor", "kwargs", "left", "message", "request", "run", "task")
 
     def __init__(self, executor: Executor, run: Run, task: Any, message: TaskMessage) -> None:
         self.executor = executor
@@ -89,7 +97,8 @@ class Execution:
         self.message = message
         self.args = message.args
         self.kwargs = message.kwargs
-        self.began = 0.0
+        self.began = clock.monotonic()
+        self.left = True
         self.request = _request(message, run, executor.hostname, executor.pid)
 
     @property
@@ -101,6 +110,7 @@ class Execution:
         """Make the task current, say that it started, and call ``before_start``."""
         task, request = self.task, self.request
         context.push_task(task, request)
+        self.left = False
         self.began = clock.monotonic()
         if task.track_started and self._keeps_result():
             meta = self._meta(states.STARTED, {"pid": self.executor.pid, "hostname": self.executor.hostname})
@@ -125,7 +135,7 @@ class Execution:
             result = None
             if self._keeps_result():
                 result = self._record(self._meta(states.SUCCESS, value))
-        except Exception as exc:  # noqa: BLE001  the value or a callback cannot be encoded: the run has failed, and says why
+        except BaseException as exc:  # noqa: BLE001  the value or a callback cannot be encoded: the run has failed, and says why
             return self.failed(exc)
         self._hook(task.on_success, value, request.id, self.args, self.kwargs)
         self._leave(states.SUCCESS, value, None)
@@ -147,6 +157,8 @@ class Execution:
                 reason = f"rejected by the task: {exc.reason}"
                 return Outcome(self.run.seq, "requeue" if exc.requeue else "reject", runtime, self.name, reason=reason)
             return self._failure(exc, runtime)
+        except BaseException as fault:  # noqa: BLE001  every run has an outcome, whatever its exception does when looked at
+            return self._speechless(exc, fault, runtime)
         finally:
             exc.__traceback__ = None  # frames would keep the task's locals alive
 
@@ -181,6 +193,19 @@ class Execution:
         else:
             logger.error("Task %s[%s] raised unexpected: %r\n%s", self.name, request.id, exc, info)
         return Outcome(self.run.seq, "done", runtime, self.name, result, successors)
+
+    def _speechless(self, exc: BaseException, fault: BaseException, runtime: float) -> Outcome:
+        """The outcome of a run whose end cannot be told as it should be."""
+        text = f"the task ended with {type(exc).__name__}, which could not be recorded: {type(fault).__name__}"
+        where = "".join(traceback.format_tb(fault.__traceback__))  # frames only: they look at no exception
+        logger.error("Task %s[%s]: %s\n%s", self.name, self.request.id, text, where)
+        result = None
+        if self._keeps_result(failed=True):
+            meta = ResultMeta(task_id=self.message.id, status=states.FAILURE, result=EncodeError(text))
+            meta.date_done = clock.utc_now().isoformat()
+            result = self._record(meta)
+        self._leave(states.FAILURE, fault, None)
+        return Outcome(self.run.seq, "done", runtime, self.name, result, list(self.request.outbox))
 
     def _callbacks(self, value: Any) -> list[Publication]:
         request, publisher = self.request, self.executor.app.publisher
@@ -225,12 +250,14 @@ class Execution:
     def _hook(self, hook: Callable[..., Any], *args: Any) -> None:
         try:
             hook(*args)
-        except Exception:
+        except BaseException:
             logger.exception("%s of task %s[%s] raised; the outcome stands", hook.__name__, self.name, self.request.id)
 
     def _leave(self, status: str, value: Any, info: ExceptionInfo | None) -> None:
-        self._hook(self.task.after_return, status, value, self.request.id, self.args, self.kwargs, info)
-        context.pop_task()
+        if not self.left:
+            self.left = True
+            self._hook(self.task.after_return, status, value, self.request.id, self.args, self.kwargs, info)
+            context.pop_task()
 
 
 def _request(message: TaskMessage, run: Run, hostname: str, pid: int) -> Context:

@@ -147,6 +147,15 @@ class Link:
             del frames[oldest]
         return run
 
+    def abandon(self) -> None:
+        """After a fork, in the new process: neither permits nor outcomes are its business."""
+        self._lock = threading.RLock()
+        dead, other = socket.socketpair()
+        other.close()
+        os.dup2(dead.fileno(), self._sock.fileno())
+        os.dup2(dead.fileno(), self.permits)
+        dead.close()
+
     def fileno(self) -> int:
         """The line's descriptor, for loops that watch it."""
         return self._sock.fileno()

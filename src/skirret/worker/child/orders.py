@@ -39,10 +39,11 @@ class Failed(msgspec.Struct, tag=4):
 
 
 class Forked(msgspec.Struct, tag=5):
-    """Up: child `number` runs as `pid`."""
+    """Up: child `number` runs as `pid`; 0 says that it could not be started, and `fault` why."""
 
     number: int
     pid: int
+    fault: str = ""
 
 
 class Exited(msgspec.Struct, tag=6):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
 
 from skirret import context, logs
 from skirret.worker.child.execute import Executor
@@ -21,19 +24,45 @@ if TYPE_CHECKING:
 logger = logging.getLogger("skirret.worker")
 
 
+DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+"""A terminal's Ctrl-C and a `kill` of the process or control group are the supervisor's to answer."""
+
+
 def run_child(app: Skirret, start: Start, order: Fork, sock: int, permits: int) -> int:
     """Serve one child until its supervisor wants no more; the exit code."""
-    # A terminal's Ctrl-C and a `kill` of the process group are the supervisor's to answer.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in DEAF_TO:  # a handler, not SIG_IGN: programs that tasks start would inherit that
+        signal.signal(number, _not_mine)
+        signal.siginterrupt(number, False)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     options = start.options
     logs.setup_from(
         app.conf, options.loglevel, options.logfile, json=options.log_json, color=options.color, redirect=True
     )
     os.set_blocking(permits, False)
-    serve_link(app, start.hostname, Link(socket.socket(fileno=sock), permits), order.pool, order.slots)
+    link = Link(socket.socket(fileno=sock), permits)
+    os.register_at_fork(after_in_child=lambda: _be_a_stranger(link))
+    serve_link(app, start.hostname, link, order.pool, order.slots)
     return 0
+
+
+def leave(code: int) -> NoReturn:
+    """End this process at once: threads that tasks left, and what belongs to the template, are not waited for."""
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def _not_mine(_signum: int, _frame: FrameType | None) -> None:
+    return
+
+
+def _be_a_stranger(link: Link) -> None:
+    """In a process that a task forked (multiprocessing): it is no child of the worker, and can be ended as any."""
+    link.abandon()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGURG):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def serve_link(app: Skirret, hostname: str, link: Link, pool: str, slots: int) -> None:

@@ -6,22 +6,29 @@ Run as ``python -m skirret.worker.child.spawned SOCKET PERMITS PARENT`` with its
 from __future__ import annotations
 
 import sys
+import traceback
 
 import msgspec
 
 from skirret.worker.child.describe import load_app
 from skirret.worker.child.orders import Fork, Start
-from skirret.worker.child.process import run_child
+from skirret.worker.child.process import leave, run_child
 from skirret.worker.child.template import die_with_parent
 
 
-def main() -> int:
-    """Entry of a spawned child; the exit code."""
+def main() -> None:
+    """Entry of a spawned child."""
     sock, permits, parent = (int(argument) for argument in sys.argv[1:4])
     die_with_parent(parent)
-    start, order = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[Start, Fork])
-    return run_child(load_app(start.options), start, order, sock, permits)
+    code = 70
+    try:
+        start, order = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[Start, Fork])
+        code = run_child(load_app(start.options), start, order, sock, permits)
+    except BaseException:  # noqa: BLE001  threads of the app must not keep a child that failed
+        traceback.print_exc()
+    finally:
+        leave(code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

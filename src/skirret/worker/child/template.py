@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
 import os
 import select
 import signal
@@ -48,25 +49,31 @@ class Template:
         self._sock = sock
         self._loaded: tuple[Start, Skirret] | None = None
         self._fork_safe = True
+        self._woken, self._wakeup = os.pipe()
+        os.set_blocking(self._woken, False)
+        os.set_blocking(self._wakeup, False)
 
     def serve(self) -> None:
         """Answer orders until the supervisor is gone."""
-        woken, wakeup = os.pipe()
-        os.set_blocking(woken, False)
-        os.set_blocking(wakeup, False)
-        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._listen_to_signals()
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
-        poll.register(woken, select.POLLIN)
+        poll.register(self._woken, select.POLLIN)
         while True:
             for fd, _ in poll.poll():
-                if fd == woken:
+                if fd == self._woken:
                     with contextlib.suppress(BlockingIOError):
-                        os.read(woken, 4096)
+                        os.read(self._woken, 4096)
                     self._reap()
                 elif not self._obey():
                     return
+
+    def _listen_to_signals(self) -> None:
+        """Of children that died; those that stop a worker are its supervisor's to answer."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
 
     def _obey(self) -> bool:
         header, fds, _, _ = socket.recv_fds(self._sock, LENGTH.size, 2)
@@ -83,6 +90,10 @@ class Template:
     def _import(self, start: Start) -> None:
         from skirret.worker.child.describe import describe, load_app
 
+        importlib.import_module(
+            "skirret.worker.child.process"
+        )  # what is loaded before a fork is shared by the children
+
         die_with_parent(start.supervisor)
         began = time.perf_counter()
         try:
@@ -94,6 +105,7 @@ class Template:
         except BaseException:  # noqa: BLE001  whatever user code raises at import is told to the supervisor
             self._send(Failed(traceback.format_exc(), "theirs"))
             return
+        self._listen_to_signals()  # what the app's modules did to them must not make us deaf
         manifest.seconds = time.perf_counter() - began
         manifest.threads = _foreign_threads()
         self._fork_safe = not manifest.threads
@@ -106,33 +118,33 @@ class Template:
         if self._loaded is None:
             raise RuntimeError("a child was ordered before the app was imported")
         start, app = self._loaded
-        if self._fork_safe:
-            me = os.getpid()
-            pid = os.fork()
+        me = os.getpid()
+        try:
+            pid = os.fork() if self._fork_safe else _spawn(start, order, sock, permits)
+        except OSError as exc:  # out of memory or of process numbers: that must not cost the children that there are
+            self._send(Forked(order.number, 0, str(exc)))
+        else:
             if pid == 0:
                 self._become_child(app, start, order, sock, permits, me)
-        else:
-            pid = _spawn(start, order, sock, permits)
+            self._send(Forked(order.number, pid))
         os.close(sock)
         os.close(permits)
-        self._send(Forked(order.number, pid))
 
     def _become_child(self, app: Skirret, start: Start, order: Fork, sock: int, permits: int, parent: int) -> None:
+        from skirret.worker.child.process import leave, run_child
+
         code = 70
         try:
             signal.set_wakeup_fd(-1)
             die_with_parent(parent)
             self._sock.close()
-            from skirret.worker.child.process import run_child
-
+            os.close(self._woken)
+            os.close(self._wakeup)
             code = run_child(app, start, order, sock, permits)
         except BaseException:  # noqa: BLE001  a forked child must never return into the template's loop
             traceback.print_exc()
         finally:
-            with contextlib.suppress(Exception):
-                sys.stdout.flush()
-                sys.stderr.flush()
-            os._exit(code)
+            leave(code)
 
     def _reap(self) -> None:
         while True:
@@ -156,8 +168,9 @@ def _spawn(start: Start, order: Fork, sock: int, permits: int) -> int:
         pass_fds=(sock, permits),
     )
     if process.stdin is not None:
-        process.stdin.write(msgspec.json.encode((start, order)))
-        process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it died at once: waitpid will tell
+            process.stdin.write(msgspec.json.encode((start, order)))
+            process.stdin.close()
     process.returncode = 0  # its end is told by waitpid, not by this object
     return process.pid
 
@@ -184,13 +197,11 @@ def _foreign_threads() -> list[str]:
 
 def main() -> None:
     """Entry of the template process."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # the terminal's Ctrl-C goes to the whole group; we obey the supervisor
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sock = socket.socket(fileno=int(sys.argv[1]))
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):
         Template(sock).serve()
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        os._exit(0)  # threads of the app's import: Python would wait for them for ever
 
 
 if __name__ == "__main__":

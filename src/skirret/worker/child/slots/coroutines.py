@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from skirret.worker.child.link import HOLD, Stop
 from skirret.worker.frames import Outcome
 
 if TYPE_CHECKING:
-    from skirret.worker.child.execute import Executor
+    from skirret.worker.child.execute import Execution, Executor
     from skirret.worker.child.link import Link
     from skirret.worker.frames import Run
 
@@ -35,6 +36,8 @@ class _Slots:
         self._stopping = asyncio.Event()
         self._listening = False
         self._flush_later: asyncio.TimerHandle | None = None
+        self._fault: BaseException | None = None
+        """What ended a slot that should not have ended; the others finish and the child leaves."""
 
     async def serve(self) -> None:
         """Run until the supervisor wants no more."""
@@ -47,6 +50,8 @@ class _Slots:
             await asyncio.wait(self._running)
         self._link.flush()
         self._threads.shutdown(wait=True)
+        if self._fault is not None:
+            raise self._fault
 
     def _permitted(self) -> None:
         """Start what may start. Permits are read only for free slots, so that the supervisor can take the rest back."""
@@ -81,6 +86,10 @@ class _Slots:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        self._fault = self._fault or (None if task.cancelled() else task.exception())
+        if self._fault is not None:
+            self._listen(False)
+            self._stopping.set()
         if not self._stopping.is_set():
             self._permitted()
         if not self._running:
@@ -103,11 +112,21 @@ class _Slots:
                 value = await execution.call()
             else:
                 here = contextvars.copy_context()
-                value = await self._loop.run_in_executor(self._threads, lambda: here.run(execution.call))
+                value, error = await self._loop.run_in_executor(self._threads, partial(here.run, _attempt, execution))
+                if error is not None:
+                    raise error
         except BaseException as exc:  # noqa: BLE001  whatever user code raises is its outcome, CancelledError included
             self._link.report(execution.failed(exc))
             return
         self._link.report(execution.succeeded(value))
+
+
+def _attempt(execution: Execution) -> tuple[Any, BaseException | None]:
+    """What a plain task returned, or raised: a future cannot carry every exception (StopIteration never arrives)."""
+    try:
+        return execution.call(), None
+    except BaseException as exc:  # noqa: BLE001  whatever user code raises is its outcome
+        return None, exc
 
 
 def _uvloop_factory() -> type[asyncio.AbstractEventLoop] | None:

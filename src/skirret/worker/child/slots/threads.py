@@ -28,6 +28,8 @@ def serve(executor: Executor, link: Link, slots: int) -> None:
             time.sleep(HOLD)
             link.flush()
     link.flush()
+    if crew.fault is not None:
+        raise crew.fault
 
 
 class _Crew:
@@ -38,6 +40,8 @@ class _Crew:
         self._link = link
         self._listening = threading.Lock()
         self._stopped = False
+        self.fault: BaseException | None = None
+        """What ended a slot that should not have ended; the others finish and the child leaves."""
 
     def work(self) -> None:
         """One thread's life."""
@@ -45,6 +49,8 @@ class _Crew:
         try:
             while (run := self._next()) is not None:
                 self._link.report(run_one(self._executor, self._link, run, loop))
+        except BaseException as exc:  # noqa: BLE001  such as a line that a task closed: a child short of a slot is no use
+            self.fault, self._stopped = exc, True
         finally:
             loop.close()
             self._link.appeared.set()

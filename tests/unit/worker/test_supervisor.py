@@ -1,0 +1,569 @@
+"""What a supervisor does when messages, outcomes, deaths and stops come in an order that hurts."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from skirret.errors import WorkerLostError
+from skirret.message import Delivery, Record
+from skirret.outcome import Ack, DeadLetter, Defer, Release, Settlement
+from skirret.settings import Conf
+from skirret.wire import results
+from skirret.wire.envelope import Head
+from skirret.worker.child.link import Link, Stop
+from skirret.worker.child_line import ChildLine
+from skirret.worker.fetch import Taken
+from skirret.worker.frames import Outcome
+from skirret.worker.loop import Loop
+from skirret.worker.manifest import TaskTraits
+from skirret.worker.rules import Rules
+from skirret.worker.supervisor import Phase, Supervisor
+from tests.unit.worker.crew import job
+
+
+class Fetched:
+    """Stands for the fetcher: remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.settlements: list[Settlement] = []
+        self.stored: list[Record] = []
+        self.wanted: list[int] = []
+        self.anew = 0
+        self.finished = False
+
+    def want(self, count: int) -> None:
+        self.wanted.append(count)
+
+    def settle(self, settlements: list[Settlement]) -> None:
+        self.settlements += settlements
+
+    def store(self, records: list[Record]) -> None:
+        self.stored += records
+
+    def publish(self, publications: list[object]) -> None:
+        pass
+
+    def begin_anew(self) -> None:
+        self.anew += 1
+
+    def finish(self) -> None:
+        self.finished = True
+
+
+class Stage:
+    """A supervisor between a pretended fetcher and lines to pretended children, whose ends the test holds."""
+
+    def __init__(self, slots: int = 1, count: int = 1, **settings: object) -> None:
+        self.loop = Loop()
+        tasks = {"t": TaskTraits(), "early": TaskTraits(acks_late=False), "other": TaskTraits()}
+        conf = Conf()
+        conf.update(settings)
+        self.supervisor = Supervisor(self.loop, Rules(tasks, conf, stores_results=True))
+        self.fetched = Fetched()
+        self.supervisor.fetcher = self.fetched  # type: ignore[assignment]
+        self.supervisor.pool = self
+        self.replaced: list[ChildLine] = []
+        self.stopped = self.killed = False
+        self.slots = slots
+        self.children = [ChildLine(self.loop, n, slots, self.supervisor.frames) for n in range(count)]
+        self.links = [Link(child.child_sock, child.permits_read) for child in self.children]
+        for child in self.children:
+            child.ready = True
+
+    # -- what a pool offers
+
+    def stop(self) -> None:
+        self.stopped = True
+        for child in self.children:
+            child.condemned = True
+            child.ask_to_stop()
+
+    def kill(self) -> bool:
+        self.killed = True
+        return True
+
+    def replace(self, child: ChildLine) -> None:
+        self.replaced.append(child)
+
+    def isolate(self) -> None:
+        if self.slots > 1 and not any(child.isolated for child in self.children):
+            self.add(slots=1).isolated = True
+            self.supervisor.pump()
+
+    def add(self, slots: int) -> ChildLine:
+        child = ChildLine(self.loop, len(self.children) + 10, slots, self.supervisor.frames)
+        child.ready = True
+        self.children.append(child)
+        self.links.append(Link(child.child_sock, child.permits_read))
+        return child
+
+    # -- what happens
+
+    def take(self, *tags: int, name: str = "t", crashes: int = 0) -> None:
+        """Messages come."""
+        pairs = [(Delivery(tag=n, queue="q", raw=b"{}", crashes=crashes), Head(task=name, id=f"id-{n}")) for n in tags]
+        self.supervisor.taken(Taken(list(pairs)))
+
+    def settle_all(self, flag: bool = True) -> None:
+        """What was told to the fetcher is carried out."""
+        done, self.fetched.settlements = self.fetched.settlements, []
+        self.supervisor.settled(done, [flag] * len(done))
+
+    def run(self, child: int = 0, runtime: float = 0.0001) -> None:
+        """A child runs the next frame and reports it."""
+        link = self.links[child]
+        run = link.try_next()
+        assert run is not None, "nothing may start"
+        link.report(Outcome(run.seq, "done", runtime, "t"))
+        link.flush()
+        self.children[child]._read()
+
+    def die(self, child: int = 0, how: str = "killed by SIGKILL", blame: bool = True) -> None:
+        """A child dies; another takes its place unless the pool stops."""
+        line = self.children.pop(child)
+        self.links.pop(child)
+        unstarted = line.close()
+        self.supervisor.died(line, unstarted, how, blame)
+        if not self.killed:
+            fresh = ChildLine(self.loop, line.number + 100, self.slots, self.supervisor.frames)
+            fresh.ready = True
+            self.children.insert(child, fresh)
+            self.links.insert(child, Link(fresh.child_sock, fresh.permits_read))
+            self.supervisor.pump()
+
+    def until(self, condition: Callable[[], object], seconds: float = 2.0) -> None:
+        """Turn the loop until `condition` holds."""
+        deadline = time.monotonic() + seconds
+        self.loop._stopped = False
+
+        def look() -> None:
+            if condition() or time.monotonic() > deadline:
+                self.loop.stop()
+            else:
+                self.loop.call_later(0.001, look)
+
+        look()
+        self.loop.run()
+        assert condition(), "did not become true"
+
+    def close(self) -> None:
+        for child in self.children:
+            child.close()
+        self.loop.close()
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    stage = Stage()
+    yield stage
+    stage.close()
+
+
+def kinds(settlements: list[Settlement]) -> list[tuple[str, int]]:
+    return [(type(each).__name__, each.tag) for each in settlements]
+
+
+# -- tasks that are acknowledged before they begin
+
+
+def test_an_acknowledged_task_that_had_not_begun_when_the_stop_came_still_runs(stage: Stage) -> None:
+    stage.take(1, name="early")
+    stage.settle_all()
+    assert stage.children[0].outstanding, "sent, not started"
+    stage.supervisor.stop()
+    assert stage.supervisor.phase is Phase.WARM
+    stage.until(lambda: stage.children[0].outstanding)
+    stage.run()
+    assert stage.fetched.finished
+
+
+def test_a_task_whose_acknowledgement_is_on_its_way_when_the_stop_comes_still_runs(stage: Stage) -> None:
+    stage.take(1, name="early")
+    stage.supervisor.stop()
+    assert not stage.fetched.finished
+    stage.settle_all()
+    stage.run()
+    assert stage.fetched.finished
+
+
+def test_a_cold_stop_ends_although_an_acknowledged_task_waits_and_records_its_loss(stage: Stage) -> None:
+    stage.take(1, name="early")
+    stage.settle_all()
+    stage.supervisor.stop_now()
+    stage.die()
+    stage.until(lambda: stage.fetched.finished)
+    assert [(record.task_id, record.state) for record in stage.fetched.stored] == [("id-1", "FAILURE")]
+
+
+def test_a_cold_stop_does_not_wait_for_an_acknowledgement_that_never_comes(stage: Stage) -> None:
+    stage.take(1, name="early")
+    stage.supervisor.stop_now()
+    stage.die()
+    stage.until(lambda: stage.fetched.finished, 4)
+
+
+def test_a_cold_stop_records_the_loss_of_a_task_that_is_acknowledged_meanwhile(stage: Stage) -> None:
+    stage.take(1, name="early")
+    stage.supervisor.stop_now()
+    stage.die()
+    stage.settle_all()
+    assert [record.task_id for record in stage.fetched.stored] == ["id-1"]
+    stage.until(lambda: stage.fetched.finished)
+
+
+def test_a_cold_stop_ends_although_a_child_cannot_be_killed(stage: Stage) -> None:
+    stage.take(1)
+    stage.links[0].next()
+    stage.supervisor.stop_now()
+    stage.until(lambda: stage.fetched.finished, 4)
+
+
+def test_a_fence_leaves_acknowledged_tasks_to_run_for_nobody_else_has_them(stage: Stage) -> None:
+    stage.take(1, name="early")
+    stage.settle_all()
+    stage.links[0].next()
+    stage.supervisor.fenced()
+    assert stage.replaced == []
+    assert [job.stale for job in stage.children[0].outstanding.values()] == [False]
+
+
+def test_a_fence_leaves_acknowledged_tasks_that_had_not_begun(stage: Stage) -> None:
+    stage.take(1, name="early")
+    stage.settle_all()
+    stage.supervisor.fenced()
+    stage.run()
+    assert not stage.children[0].outstanding
+
+
+def test_the_loss_of_an_acknowledged_task_beside_a_fenced_one_is_recorded() -> None:
+    stage = Stage(slots=2)
+    stage.take(1, name="early")
+    stage.settle_all()
+    stage.take(2)
+    assert {stage.links[0].next().seq, stage.links[0].next().seq} == {1, 2}
+    stage.supervisor.fenced()
+    stage.die()
+    assert [record.task_id for record in stage.fetched.stored] == ["id-1"]
+    stage.close()
+
+
+def test_an_acknowledgement_that_was_refused_starts_nothing(stage: Stage) -> None:
+    stage.take(1, name="early")
+    stage.settle_all(flag=False)
+    assert stage.links[0].try_next() is None
+    assert stage.children[0].reserved == 0
+    assert stage.children[0].free() == 1
+
+
+def test_a_slot_kept_for_an_acknowledgement_is_free_again_when_its_child_died(stage: Stage) -> None:
+    stage.take(1, name="early")
+    stage.die()
+    stage.settle_all()
+    assert stage.children[0].reserved == 0
+    stage.run()
+    assert stage.children[0].free() == 1
+
+
+def test_the_loss_of_an_acknowledged_task_is_recorded_when_its_child_dies(stage: Stage) -> None:
+    stage.take(1, name="early")
+    stage.settle_all()
+    stage.links[0].next()
+    stage.die()
+    (record,) = stage.fetched.stored
+    meta = results.decode(record.payload, accept=None)
+    assert isinstance(meta.result, WorkerLostError)
+
+
+# -- fences
+
+
+def test_a_fence_during_a_warm_stop_lets_the_worker_end(stage: Stage) -> None:
+    stage.take(1, name="early")
+    stage.supervisor.stop()
+    stage.supervisor.fenced()
+    assert stage.fetched.finished
+
+
+def test_the_outcome_of_a_message_that_others_have_is_dropped(stage: Stage) -> None:
+    stage.take(1)
+    run = stage.links[0].next()
+    stage.supervisor.fenced()
+    assert stage.replaced == stage.children
+    assert stage.fetched.anew == 1
+    stage.links[0].report(Outcome(run.seq, "done", 0.1, "t"))
+    stage.links[0].flush()
+    stage.children[0]._read()
+    assert stage.fetched.settlements == []
+    assert stage.children[0].load == pytest.approx(0)
+
+
+def test_a_child_that_is_killed_after_a_fence_blames_nobody(stage: Stage) -> None:
+    stage.take(1)
+    stage.links[0].next()
+    stage.supervisor.fenced()
+    stage.die()
+    assert stage.fetched.settlements == []
+
+
+# -- deaths
+
+
+def test_expected_work_of_a_child_is_nothing_when_all_is_settled(stage: Stage) -> None:
+    for start in range(0, 60, 20):
+        stage.take(*range(start, start + 20))
+        while stage.children[0].outstanding:
+            stage.run()
+            stage.settle_all()
+    assert stage.children[0].load == pytest.approx(0)
+    assert stage.children[0].unsettled == pytest.approx(0)
+    assert not stage.supervisor.dispatcher.pending
+
+
+def test_a_result_serializer_that_only_the_app_knows_does_not_keep_a_crashed_task_from_being_judged() -> None:
+    stage = Stage(result_serializer="the-apps-own")
+    stage.take(1, crashes=2)
+    stage.links[0].next()
+    stage.die()
+    (told,) = stage.fetched.settlements
+    assert isinstance(told, DeadLetter)
+    assert told.result is not None
+    assert told.result.state == "FAILURE"
+    stage.close()
+
+
+def test_a_message_that_makes_admission_stumble_is_a_dead_letter_and_its_neighbours_run(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from skirret.worker import admission
+
+    admit = admission.admit
+
+    def stumble(head: Head, *args: object, **kwargs: object) -> object:
+        if head.id == "id-1":
+            raise OverflowError("a date beyond all calendars")
+        return admit(head, *args, **kwargs)
+
+    monkeypatch.setattr(admission, "admit", stumble)
+    stage.take(1, 2)
+    (told,) = stage.fetched.settlements
+    assert isinstance(told, DeadLetter)
+    assert told.tag == 1
+    assert "beyond all calendars" in told.reason
+    stage.run()
+
+
+def test_what_a_dead_child_had_finished_and_not_reported_is_given_back_uncounted() -> None:
+    stage = Stage()
+    stage.supervisor.dispatcher.learn("t", 0.00001)
+    stage.take(1, 2, 3, 4)
+    for _ in range(3):
+        stage.links[0].next()
+    stage.die()
+    assert kinds(stage.fetched.settlements) == [("Release", 2), ("Release", 1), ("Defer", 3)]
+    assert [job.delivery.tag for job in stage.children[0].outstanding.values()] == [4]
+    stage.close()
+
+
+# -- slots that are free although one is busy for long
+
+
+def held(child: ChildLine) -> list[int]:
+    return [job.delivery.tag for job in child.outstanding.values()]
+
+
+def test_a_child_that_was_slow_to_start_a_frame_gets_work_again_while_its_other_slot_is_busy_for_long() -> None:
+    stage = Stage(slots=2)
+    stage.supervisor.dispatcher.learn("t", 0.001)
+    stage.take(1)
+    stage.links[0].next()  # runs for an hour
+    stage.take(2)  # not started at once: the machine is busy
+    stage.until(lambda: stage.children[0].stalled)
+    stage.until(stage.children[0].accepts)
+    assert stage.fetched.wanted[-1] > 0, "more is asked for"
+    stage.take(3)
+    assert stage.links[0].next() is not None
+    assert held(stage.children[0]) == [1, 3]
+    stage.close()
+
+
+def test_a_child_that_starts_nothing_is_offered_work_less_and_less_often() -> None:
+    stage = Stage(slots=2)
+    stage.take(1)
+    stage.links[0].next()
+    offers = 0
+    end = time.monotonic() + 1.0
+
+    def keep_offering() -> bool:
+        nonlocal offers
+        if stage.children[0].accepts() and not stage.supervisor.dispatcher.pending and held(stage.children[0]) == [1]:
+            offers += 1
+            stage.take(2)
+        return time.monotonic() > end
+
+    stage.until(keep_offering, 3)
+    assert 3 <= offers <= 6
+    stage.close()
+
+
+def test_a_frame_sent_to_a_child_with_a_long_task_gets_its_time_to_start() -> None:
+    stage = Stage(slots=2)
+    stage.supervisor.dispatcher.learn("t", 0.001)
+    stage.take(1)
+    stage.links[0].next()
+    stage.until(lambda: stage.children[0].quiet)
+    time.sleep(0.03)
+    stage.take(2)
+    stage.supervisor.dispatcher.take_back(stage.children)
+    assert held(stage.children[0]) == [1, 2]
+    stage.close()
+
+
+def test_a_suspect_runs_in_a_child_of_its_own_and_holds_nobody_up() -> None:
+    stage = Stage(slots=4)
+    stage.supervisor.dispatcher.learn("t", 0.001)
+    stage.take(1)
+    stage.links[0].next()  # runs for an hour
+    stage.take(2, crashes=1)
+    stage.take(3)
+    many, alone = stage.children
+    assert held(many) == [1, 3]
+    assert held(alone) == [2]
+    stage.take(4, 5, 6)
+    assert held(alone) == [2]
+    assert held(many) == [1, 3, 4, 5, 6]
+    stage.close()
+
+
+def test_a_suspect_gets_the_child_that_is_empty_first_while_the_others_go_on() -> None:
+    stage = Stage(count=2)
+    stage.supervisor.dispatcher.learn("t", 0.001)
+    stage.take(*range(1, 5))
+    stage.take(50, crashes=1)
+    first, second = (len(held(child)) for child in stage.children)
+    stage.take(*range(5, 9))
+    assert [len(held(stage.children[0])), len(held(stage.children[1]))] == [first, second + 4], "one runs dry"
+    for _ in range(first):
+        stage.run(0)
+        stage.settle_all()
+    assert held(stage.children[0]) == [50]
+    stage.take(*range(9, 12))
+    assert held(stage.children[0]) == [50]
+    stage.run(0)
+    stage.settle_all()
+    stage.take(12)
+    assert held(stage.children[0]) == [12]
+    stage.close()
+
+
+def test_suspects_that_no_child_can_take_go_back_to_the_broker() -> None:
+    stage = Stage()
+    stage.take(1)
+    stage.links[0].next()
+    stage.take(2, crashes=1)
+    stage.until(lambda: kinds(stage.fetched.settlements) == [("Release", 2)])
+    stage.close()
+
+
+def test_a_stop_gives_suspects_back_too(stage: Stage) -> None:
+    stage.take(1)
+    stage.links[0].next()
+    stage.take(2, crashes=1)
+    stage.supervisor.stop()
+    assert kinds(stage.fetched.settlements) == [("Release", 2)]
+
+
+# -- permits
+
+
+@pytest.fixture
+def narrow(stage: Stage) -> ChildLine:
+    """A line whose pipe holds 512 permits, as Linux gives it to users who have many pipes."""
+    line = stage.children[0]
+    fcntl.fcntl(line._permits_write, fcntl.F_SETPIPE_SZ, 4096)
+    return line
+
+
+def work_off(line: ChildLine, link: Link) -> list[int]:
+    """Run what has permits as a child does: outcomes are told before it waits. The frames that ran."""
+    ran: list[int] = []
+    while True:
+        run = link.try_next()
+        if run is None:
+            if not link.unsent:
+                return ran
+            link.flush()
+            line._read()
+        else:
+            ran.append(run.seq)
+            link.report(Outcome(run.seq, "done", 0.0, "t"))
+
+
+def test_a_line_whose_pipe_is_small_still_permits_every_frame(stage: Stage, narrow: ChildLine) -> None:
+    for start in range(0, 1500, 500):
+        narrow.send([job(n) for n in range(start, start + 500)])
+    assert work_off(narrow, stage.links[0]) == list(range(1, 1501))
+
+
+def test_frames_whose_permits_did_not_fit_are_taken_back_too(stage: Stage, narrow: ChildLine) -> None:
+    for start in range(0, 1500, 500):
+        narrow.send([job(n) for n in range(start, start + 500)])
+    assert len(narrow.recall()) == 1500
+    assert not narrow.outstanding
+
+
+@pytest.mark.parametrize("recall", [False, True])
+def test_a_stop_reaches_a_child_whose_pipe_is_full(stage: Stage, narrow: ChildLine, recall: bool) -> None:
+    narrow.send([job(n) for n in range(512)])
+    narrow.ask_to_stop()
+    if recall:
+        assert len(narrow.recall()) == 512
+    with pytest.raises(Stop):
+        work_off(narrow, stage.links[0])
+
+
+def test_what_a_child_says_that_nobody_understands_ends_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    line = stage.children[0]
+    monkeypatch.setattr(line, "kill", lambda: killed.append(1))
+    stage.take(1)
+    run = stage.links[0].next()
+    stage.links[0].report(Outcome(run.seq, "done", 0.1, "t"))
+    stage.links[0].flush()
+    line.child_sock.sendall(b"\x05\0\0\0hello")  # a task wrote to a descriptor that was not its own
+    line._read()
+    assert killed == [1]
+    assert kinds(stage.fetched.settlements) == [("Ack", 1)]
+
+
+def test_released_messages_come_last_first_so_that_the_old_order_comes_out(stage: Stage) -> None:
+    stage.take(1, 2, 3)
+    stage.links[0].next()
+    stage.supervisor.stop()
+    assert [told.tag for told in stage.fetched.settlements if isinstance(told, Release)] == [3, 2]
+
+
+def test_a_crashed_task_runs_again_at_once_and_then_after_growing_pauses() -> None:
+    for crashes, pause in [(0, 0.0), (1, 1.0)]:
+        stage = Stage()
+        stage.take(1, crashes=crashes)
+        stage.links[0].next()
+        began = time.time()
+        stage.die()
+        (told,) = stage.fetched.settlements
+        assert isinstance(told, Defer)
+        assert told.due - began == pytest.approx(pause, abs=0.5)
+        assert told.counted == "crash"
+        stage.close()
+
+
+def test_ack_is_told_only_once_for_an_early_task(stage: Stage) -> None:
+    stage.take(1, name="early")
+    assert kinds(stage.fetched.settlements) == [("Ack", 1)]
+    assert isinstance(stage.fetched.settlements[0], Ack)
+    stage.settle_all()
+    stage.run()
+    assert stage.fetched.settlements == []
