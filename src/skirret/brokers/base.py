@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from skirret.message import Delivery, Publication
 from skirret.outcome import Settlement
@@ -142,6 +142,15 @@ class Consumer(ABC):
         """Release what is still held, uncounted, and end this incarnation."""
 
 
+class Results(Protocol):
+    """A result store, as much of it as a broker must know."""
+
+    @property
+    def identity(self) -> str:
+        """Names the server."""
+        ...
+
+
 class Broker(ABC):
     """A message server, as the client of one process sees it. Methods are safe to call from several threads.
 
@@ -155,6 +164,13 @@ class Broker(ABC):
     @abstractmethod
     def identity(self) -> str:
         """Names the server (not the URL): a result store of the same identity settles in one step with us."""
+
+    def settles(self, results: Results) -> bool:
+        """Whether settlements of consumers made from now on write results where this result store has them.
+
+        A worker asks before it makes its consumer, and stores results itself if the answer is False.
+        """
+        return self.capabilities.settles_results and self.identity == results.identity
 
     @abstractmethod
     def publish(self, publications: Sequence[Publication]) -> None:

@@ -7,8 +7,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from skirret.brokers.base import Broker, Capabilities, Dead, Limits, Queue, QueueSize, Subscription, Waiting
-from skirret.brokers.redis import listing, plan, scripts
+from skirret.brokers.base import Broker, Capabilities, Dead, Limits, Queue, QueueSize, Results, Subscription, Waiting
+from skirret.brokers.redis import durability, listing, plan, scripts
 from skirret.brokers.redis.consumer import RedisConsumer
 from skirret.brokers.redis.options import Options, options_of
 from skirret.brokers.redis.slot import Draft, Slot, draft, told_apart
@@ -17,6 +17,8 @@ from skirret.errors import ImproperlyConfigured
 from skirret.message import Publication
 from skirret.stores.redis import facts
 from skirret.stores.redis.keys import VERSION, Keys
+from skirret.stores.redis.results import ResultKeys
+from skirret.stores.redis.session import Command
 from skirret.stores.redis.store import Store, store_at
 from skirret.url import Url
 from skirret.wire import redis_keys
@@ -43,7 +45,9 @@ class RedisBroker(Broker):
         self._slots: dict[str, Slot] = {}
         self._named = {""}
         self._known_layout = 0  # the process that has looked
+        self._results = (store.address.db, ResultKeys(store.prefix))
         self._warned = False
+        self._confirm: tuple[Command, ...] = ()
         if store.is_cluster:
             self.capabilities = Capabilities(settles_results=False)
 
@@ -62,6 +66,14 @@ class RedisBroker(Broker):
         """The server's run id, whichever of its databases; a cluster has no step that spans messages and results."""
         return self._store.identity + (":messages" if self._store.is_cluster else "")
 
+    def settles(self, results: Results) -> bool:
+        """True for any database of the same server; results then get the names that this store gives them."""
+        if not super().settles(results):
+            return False
+        store: Store = getattr(results, "store_in_use", self._store)
+        self._results = (store.address.db, ResultKeys(store.prefix))
+        return True
+
     def _slot(self, queue: str) -> Slot:
         name = queue if self._store.is_cluster else ""
         slot = self._slots.get(name)
@@ -79,6 +91,7 @@ class RedisBroker(Broker):
                 "newer Skirret wrote it. Upgrade this installation, or name another server or database."
             )
         self._known_layout = os.getpid()
+        self._confirm = durability.confirmation(self._store, self._options)
 
     # -- publishing ------------------------------------------------------------------------------------------------
 
@@ -104,8 +117,11 @@ class RedisBroker(Broker):
             self._send([one])
             return
         words = (*slot.head, nonce, slot.list_of(queue, step), queue, raw)
-        if self._store.run(scripts.PUBLISH_ONE, (slot.keys.nonces,), words) < 0:
+        told, *confirmed = self._store.run_many(scripts.PUBLISH_ONE, [((slot.keys.nonces,), words)], then=self._confirm)
+        if told < 0:
             self._send([one])
+        elif confirmed:
+            durability.check(confirmed, self._options, self._store.address)
 
     def _send(self, drafts: Sequence[Draft]) -> None:
         by_slot: dict[str, list[Draft]] = {}
@@ -120,7 +136,9 @@ class RedisBroker(Broker):
                 for batch in plan.in_batches(mine, lambda one: len(one[4]))
             ]
             for at in range(0, len(calls), IN_FLIGHT):
-                self._store.run_many(scripts.PUBLISH, calls[at : at + IN_FLIGHT])
+                portion = calls[at : at + IN_FLIGHT]
+                told = self._store.run_many(scripts.PUBLISH, portion, then=self._confirm)
+                durability.check(told[len(portion) :], self._options, self._store.address)
 
     def _name(self, queue: str) -> None:
         # In a cluster each slot knows its own queue only, so there is a list of all beside.
@@ -202,10 +220,12 @@ class RedisBroker(Broker):
             if not self._warned:
                 logger.warning("%s", warning)
         self._warned = True
-        slot = self._slot(queues[0] if queues else "")
-        db = self._store.address.db
-        places = (db, db, self._store.prefix + redis_keys.result(""), slot.keys.state(""))
-        return RedisConsumer(self._store, self._options, queues, cid, limits or Limits(), places, self._send)
+        self._slot(queues[0] if queues else "")
+        db, keys = self._results
+        places = (self._store.address.db, db, keys.tasks, keys.marks)
+        return RedisConsumer(
+            self._store, self._options, queues, cid, limits or Limits(), places, self._send, self._confirm
+        )
 
     def broadcast(self, topic: str, payload: bytes) -> None:
         """Send a hint to those who listen now."""

@@ -20,6 +20,7 @@ from skirret.errors import OperationalError
 from skirret.message import Delivery
 from skirret.outcome import Settlement
 from skirret.stores.redis.keys import Keys
+from skirret.stores.redis.session import Command
 from skirret.stores.redis.store import Store
 
 LOOK_SECONDS = 0.2
@@ -43,6 +44,7 @@ class RedisConsumer(Consumer):
         limits: lease, beat, deliveries.
         results: this database, that of results, and what their keys begin with.
         publish: hands drafts to the server; for successors of other slots.
+        confirm: sent behind each settlement (see ``durability``).
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class RedisConsumer(Consumer):
         limits: Limits,
         results: tuple[Any, ...],
         publish: plan.Publish,
+        confirm: Sequence[Command] = (),
     ) -> None:
         self.cid = cid
         self._store = store
@@ -61,6 +64,7 @@ class RedisConsumer(Consumer):
         self._limits = limits
         self._results = results
         self._publish = publish
+        self._confirm = confirm
         self._pid = os.getpid()
         self._row: list[str] = []
         self._seats: dict[str, Seat] = {}
@@ -167,7 +171,7 @@ class RedisConsumer(Consumer):
             for seat, batch in plan.batches_of(steps):
                 if self._store.is_cluster:
                     plan.send_elsewhere(batch, seat, self._publish)
-                told = seat.settle([step.order for step in batch], self._results)
+                told = seat.settle([step.order for step in batch], self._results, self._confirm)
                 for step, flag in zip(batch, told, strict=True):
                     self._told[step.tag] = flag
                     self._held.pop(step.tag, None)

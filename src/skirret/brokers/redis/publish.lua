@@ -44,5 +44,6 @@ for _, one in ipairs(later) do
   wake(one[1], 1)
   added = added + 1
 end
+if added == 0 then redis.call('INCR', BASE .. 'serial') end -- a write, which a WAIT behind this can wait for
 if #stored > 0 then redis.call('SADD', BASE .. 'nonces', unpack(stored)) end
 return added

@@ -10,8 +10,11 @@
 local base, nonce, queue = ARGV[1], ARGV[6], ARGV[8]
 if nonce ~= '' then
   if redis.call('EXISTS', base .. 'nonces:turn') == 0 then return -1 end
-  if redis.call('SISMEMBER', base .. 'nonces:before', nonce) == 1 then return 0 end
-  if redis.call('SADD', KEYS[1], nonce) == 0 then return 0 end
+  local is_known = redis.call('SISMEMBER', base .. 'nonces:before', nonce) == 1
+  if is_known or redis.call('SADD', KEYS[1], nonce) == 0 then
+    redis.call('INCR', base .. 'serial') -- a write, which a WAIT behind this can wait for
+    return 0
+  end
 end
 local length = redis.pcall('LPUSH', ARGV[7], ARGV[9])
 if type(length) ~= 'number' then

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from skirret.brokers.base import Limits
-from skirret.brokers.redis import scripts
+from skirret.brokers.redis import durability, scripts
 from skirret.brokers.redis.reaping import Reaper, me
 from skirret.brokers.redis.slot import Draft, Slot
 from skirret.errors import OperationalError
 from skirret.message import Record
 from skirret.stores.redis.script import Script
+from skirret.stores.redis.session import Command
 
 
 @dataclass(slots=True)
@@ -116,12 +117,13 @@ class Seat:
         self._last = answer[1].decode()
         return found
 
-    def settle(self, orders: Sequence[Order], results: tuple[Any, ...]) -> list[bool]:
+    def settle(self, orders: Sequence[Order], results: tuple[Any, ...], confirm: Sequence[Command] = ()) -> list[bool]:
         """Carry out settlements in one step; one flag each.
 
         Args:
             orders: what to do.
             results: this database, that of results, and what their keys begin with.
+            confirm: sent behind it (see ``durability``).
 
         Raises:
             Fenced: this incarnation was reaped.
@@ -130,8 +132,11 @@ class Seat:
         for order in orders:
             words += (order.kind, order.field, *order.words)
         self._batch += 1
+        store = self.slot.store
+        arguments = (*self.slot.head, self._batch, int(self._in_doubt), *results, *words)
         try:
-            answer = self._run(scripts.SETTLE, self._held, self._batch, int(self._in_doubt), *results, *words)
+            answer, *confirmed = store.run_many(scripts.SETTLE, [((self._held,), arguments)], then=confirm)
+            durability.check(confirmed, self.slot.options, store.address)
         except OperationalError:
             self._in_doubt = True
             raise

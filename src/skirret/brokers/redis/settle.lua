@@ -23,7 +23,10 @@ local earlier = {}
 if done then
   local last, flags, tags = string.match(done, '^(%d+):(%d*):(.*)$')
   last = tonumber(last)
-  if last == number then return {'ok', flags} end -- done already; the answer was lost
+  if last == number then -- done already; the answer was lost
+    redis.call('INCR', BASE .. 'serial') -- a write, which a WAIT behind this can wait for
+    return {'ok', flags}
+  end
   if last > number then return {'stale'} end
   if ARGV[7] == '1' then
     for tag in string.gmatch(tags, '%d+') do earlier[tag] = true end

@@ -92,20 +92,29 @@ class Store:
         script: Script,
         calls: Sequence[tuple[Sequence[str | bytes], Sequence[Any]]],
         *,
+        then: Sequence[Command] = (),
         seconds: float | None = None,
     ) -> list[Any]:
-        """The answers of several runs of one script, sent in one go; all keys belong to one slot."""
+        """The answers of several runs of one script, sent in one go; all keys belong to one slot.
+
+        Args:
+            script: the script.
+            calls: (keys, arguments) of each run.
+            then: commands sent behind them on the same line, such as ``WAIT``; their answers come last.
+            seconds: the deadline, if not the address's.
+        """
         if not calls:
             return []
         sha, text = script.source(self.facts.major)
         packed = [pack(("EVALSHA", sha, len(keys), *keys, *arguments)) for keys, arguments in calls]
+        behind = [pack(tuple(command)) for command in then]
         key = calls[0][0][0]
-        answers = self.exchange(b"".join(packed), len(packed), key=key, seconds=seconds)
+        answers = self.exchange(b"".join(packed + behind), len(packed) + len(behind), key=key, seconds=seconds)
         forgotten = [n for n, one in enumerate(answers) if isinstance(one, Refused) and one.code == "NOSCRIPT"]
         if forgotten:
             whole = [pack(("EVAL", text, len(calls[n][0]), *calls[n][0], *calls[n][1])) for n in forgotten]
-            again = self.exchange(b"".join(whole), len(whole), key=key, seconds=seconds)
-            for n, answer in zip(forgotten, again, strict=True):
+            again = self.exchange(b"".join(whole + behind), len(whole) + len(behind), key=key, seconds=seconds)
+            for n, answer in zip([*forgotten, *range(len(calls), len(answers))], again, strict=True):
                 answers[n] = answer
         return self._raised(answers)
 
