@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 
 import celery
@@ -10,6 +9,7 @@ import pytest
 import redis
 
 from skirret import Skirret
+from tests.interop.fleet import end
 from tests.servers.redis_servers import RedisServer, redis_binary
 
 EVERY = ["json", "msgpack", "yaml", "pickle"]
@@ -55,10 +55,4 @@ def sides(url: str) -> Iterator[Sides]:
     yield make
     for ours, theirs in apps:
         ours.close()
-        if theirs._backend is not None:
-            consumer = theirs.backend.result_consumer
-            consumer.stop()
-            consumer._pubsub = None
-            gc.collect()  # Celery's handles unsubscribe when they go, and would open a line for it
-            theirs.backend.client.connection_pool.disconnect()
-        theirs.close()
+        end(theirs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -60,7 +61,7 @@ class Fleet:
             self.theirs = importlib.import_module("theirs").app
             yield self
             self.ours.close()
-            self.theirs.close()
+            end(self.theirs)
         finally:
             sys.path.remove(str(PROJECT))
             for name in NAMES:
@@ -99,6 +100,17 @@ class Fleet:
     def count(self, side: str | None = None) -> Counter[str]:
         """How often each name was marked, by one side or by both."""
         return Counter(name for _, by, name in self.marks() if side in {None, by})
+
+
+def end(app: celery.Celery) -> None:
+    """Close a Celery app with all of its lines; handles that live on shall not open new ones when they go."""
+    if app._backend is not None:
+        consumer = app.backend.result_consumer
+        consumer.stop()
+        consumer._pubsub = None
+        gc.collect()
+        app.backend.client.connection_pool.disconnect()
+    app.close()
 
 
 def until(condition: Any, patience: float = 20.0) -> Any:
