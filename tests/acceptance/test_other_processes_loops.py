@@ -77,7 +77,7 @@ def test_two_hundred_greenlets_publish_and_wait_and_the_hub_runs_on(place):
         """
     ticks, longest = place.run(program).words("ticks")
     assert int(ticks) > 40
-    assert float(longest) < 0.3, "while a task runs for a second, nothing holds the hub"
+    assert float(longest) < 0.5, "while a task runs for a second, nothing holds the hub"
 
 
 def test_event_loops_in_several_threads_and_one_after_another_publish_and_wait(place):
