@@ -14,14 +14,19 @@ app = Skirret("faults")
 LEDGER = os.environ.get("LEDGER", "ledger.txt")
 
 
-def note(word: str, key: object) -> None:
-    """One line, in one write, to a file opened for appending: whole even if the process dies right after."""
-    line = f"{word} {key} {os.getpid()} {time.monotonic():.6f}\n".encode()
+def note(word: str, key: object) -> str:
+    """One line, in one write, to a file opened for appending: whole even if the process dies right after.
+
+    Returns process and moment of the line, which no other line has.
+    """
+    moment = f"{time.monotonic():.6f}"
+    line = f"{word} {key} {os.getpid()} {moment}\n".encode()
     fd = os.open(LEDGER, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
     try:
         os.write(fd, line)
     finally:
         os.close(fd)
+    return f"{os.getpid()}-{moment}"
 
 
 @app.task
@@ -82,3 +87,19 @@ def parent():
 @app.task
 def empty():
     return None
+
+
+@app.task
+def step(key, seconds=0.004):
+    """Its result names this very run."""
+    token = note("start", key)
+    time.sleep(seconds)
+    note("end", key)
+    return token
+
+
+@app.task
+def follow(token, key):
+    note("start", f"{key}+")
+    note("follows", f"{key}/{token}")
+    note("end", f"{key}+")

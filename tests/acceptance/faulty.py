@@ -16,21 +16,29 @@ HERE = Path(__file__).parent
 
 
 class Project:
-    """A directory of its own with the tasks of ``faults_app``, on its own embedded file."""
+    """A directory of its own with the tasks of ``faults_app``.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: the directory.
+        broker: the server; its own embedded file by default.
+        results: where results are kept, if that is elsewhere.
+    """
+
+    def __init__(self, directory: Path, broker: str = "", results: str = "") -> None:
         self.directory = directory
         self.ledger = directory / "ledger.txt"
         self.home = directory / ".skirret"
-        shutil.copy(HERE / "faults_app.py", directory / "faults_app.py")
-        url = f"sqlite:///{self.home / 'queue.sqlite3'}"
-        self.app = Skirret("faults", broker=url, backend=url)
+        shutil.copy(HERE / f"{self.module}.py", directory / f"{self.module}.py")
+        url = broker or f"sqlite:///{self.home / 'queue.sqlite3'}"
+        self.app = Skirret("faults", broker=url, backend=results or url)
         self.env = {"LEDGER": str(self.ledger), "SKIRRET_HOME": str(self.home)}
+        if broker:
+            self.env |= {"SKIRRET_BROKER_URL": url, "SKIRRET_RESULT_BACKEND": results or url}
 
     @contextlib.contextmanager
     def worker(self, options: str = "-c 2", level: str = "INFO") -> Iterator[Program]:
         """A real worker for the length of a ``with`` block, once it is ready."""
-        with running(f"skirret -A faults_app worker -l {level} {options}", self.directory, self.env) as program:
+        with running(f"skirret -A {self.module} worker -l {level} {options}", self.directory, self.env) as program:
             if level == "INFO":
                 program.wait_until_it_says("ready")
             else:
@@ -40,12 +48,12 @@ class Project:
 
     def send(self, name: str, *args: object, **options: object):
         """Send one task by its name."""
-        return self.app.send_task(f"faults_app.{name}", args, **options)
+        return self.app.send_task(f"{self.module}.{name}", args, **options)
 
     def send_many(self, name: str, keys: list[object], *args: object):
         """Send one task a key, in one call."""
         signature = self.app.signature
-        return self.app.send_many([signature(f"faults_app.{name}", (key, *args)) for key in keys])
+        return self.app.send_many([signature(f"{self.module}.{name}", (key, *args)) for key in keys])
 
     def lines(self) -> list[list[str]]:
         """The ledger: word, key, process, moment."""

@@ -1,4 +1,4 @@
-"""A TCP proxy that fails on command: refuses, cuts, freezes, or cuts after so many bytes of a direction."""
+"""A TCP proxy that fails on command: refuses, cuts, freezes, is slow, or cuts after so many bytes of a direction."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import selectors
 import socket
 import struct
 import threading
+import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +21,7 @@ class Link:
     server: socket.socket
     sent: int = 0
     answered: int = 0
+    is_silent: bool = False
 
 
 class Proxy:
@@ -38,11 +41,15 @@ class Proxy:
         self._listener: socket.socket | None = None
         self.port = 0
         self.frozen = False
+        self.delay = 0.0
+        """Seconds that everything takes from one end to the other."""
+        self._late: deque[tuple[float, Link, bytes, bool]] = deque()
         self.cut_request: int | None = None
         """Cut each link once, after this many more bytes from the client were handed on."""
         self.cut_answer: int | None = None
         """The same for bytes from the server; 0: the server did it, and nobody hears."""
-        self.cuts = 0
+        self.cuts = self.cuts_left = 0
+        self._bytes = 0
         self.requests = bytearray()
         self.answers = bytearray()
         self._listen()
@@ -86,6 +93,23 @@ class Proxy:
             self.frozen = False
             self.cut()
 
+    def abandon(self) -> None:
+        """Half-open connections: from now on those that there are carry nothing, and nobody is told."""
+        with self._lock:
+            for link in self._links:
+                link.is_silent = True
+
+    def arm(self, *, request: int | None = None, answer: int | None = None, times: int = 1) -> None:
+        """Cut so many times, each after this many more bytes of a request, or of an answer."""
+        with self._lock:
+            self._bytes = (answer if request is None else request) or 0
+            self.cut_request, self.cut_answer, self.cuts_left = request, answer, times
+
+    def disarm(self) -> None:
+        """Cut no more."""
+        with self._lock:
+            self.cut_request = self.cut_answer = None
+
     def cut(self) -> None:
         """Reset all connections."""
         with self._lock:
@@ -105,7 +129,7 @@ class Proxy:
 
     def _run(self) -> None:
         while self._is_running:
-            for key, _ in self._selector.select(0.5):
+            for key, _ in self._selector.select(self._patience()):
                 with self._lock:
                     if key.fileobj is self._woken:
                         self._woken.recv(100)
@@ -113,6 +137,21 @@ class Proxy:
                         self._accept()
                     elif key.data is not None:
                         self._carry(key.fileobj, key.data)
+            with self._lock:
+                self._carry_late()
+
+    def _patience(self) -> float:
+        with self._lock:
+            return max(0.0, min(0.5, self._late[0][0] - time.monotonic())) if self._late else 0.5
+
+    def _carry_late(self) -> None:
+        while self._late and self._late[0][0] <= time.monotonic():
+            _, link, data, asks = self._late.popleft()
+            if link in self._links and not self.frozen:
+                try:
+                    self._hand_on(link, data, asks)
+                except OSError:
+                    self._end(link)
 
     def _accept(self) -> None:
         assert self._listener is not None
@@ -140,6 +179,10 @@ class Proxy:
             data = source.recv(65536)
             if not data:
                 self._end(link)
+            elif link.is_silent:
+                return
+            elif self.delay or self._late:
+                self._late.append((time.monotonic() + self.delay, link, data, asks))
             elif not self.frozen:
                 self._hand_on(link, data, asks)
         except OSError:
@@ -160,8 +203,14 @@ class Proxy:
             else:
                 self.cut_answer = left
             return
-        self.cut_request = self.cut_answer = None
         self.cuts += 1
+        self.cuts_left -= 1
+        if self.cuts_left <= 0:
+            self.cut_request = self.cut_answer = None
+        elif asks:
+            self.cut_request = self._bytes
+        else:
+            self.cut_answer = self._bytes
         if asks:
             # What was handed on must reach the server before the reset does.
             link.server.shutdown(socket.SHUT_WR)
