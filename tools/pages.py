@@ -65,7 +65,8 @@ Every setting of Celery 5.7 is known under its name, typed and checked; a few ar
 - in `pyproject.toml`, under `[tool.skirret]`.
 
 Where several set the same, the command line wins over code, code over the object, that over the environment, and that
-over `pyproject.toml`. `skirret config show --origin` tells where each value came from, without passwords.
+over `pyproject.toml`; only the environment's addresses of servers (the four above, and those that begin with
+`SKIRRET_`) win over code. `skirret config show --origin` tells where each value came from, without passwords.
 
 Text is read as the type asks: `yes` and `no`, `90s`, `1.5h` and `2d` for times, `16MiB` for sizes, `a,b` for names,
 JSON for tables, `none` for None. All mistakes are reported at once. A name that resembles a setting without being one

@@ -9,6 +9,9 @@ from itertools import chain
 
 import pytest
 
+from skirret.backends.base import ResultBackend
+from skirret.brokers.base import Broker, Consumer
+from skirret.coordination.base import Coordination
 from tests.architecture.sources import ROOT
 from tools.pages import DOCS, PAGES
 
@@ -32,6 +35,15 @@ def test_every_link_of_a_document_leads_to_a_file(path):
 def test_every_python_block_of_a_document_is_python(path):
     for text in re.findall(r"^```python\n(.*?)^```", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE):
         compile(text, str(path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+@pytest.mark.parametrize("seam", [Broker, Consumer, ResultBackend, Coordination], ids=lambda seam: seam.__name__)
+def test_every_operation_of_a_seam_stands_in_the_tables_of_how_servers_do_it(seam):
+    rows = [line for line in (DOCS / "internals.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    # What a seam declares or is told, and closing what has no server side, are no operations.
+    beside = {"capabilities", "enabled", "cid"} | ({"close"} if seam is not Consumer else set())
+    assert {name for name in dir(seam) if not name.startswith("_")} - beside <= told
 
 
 def test_every_page_stands_in_the_navigation():

@@ -95,21 +95,21 @@ POOLS = ("prefork", "processes", "threads", "asyncio", "solo")
     env="WORKER_SEND_TASK_EVENTS",
     is_flag=True,
     default=None,
-    help="Send events that monitors read.",
+    help="Send events that monitors read (none are sent yet).",
 )
 @option(
     "--time-limit",
     setting="task_time_limit",
     env="WORKER_TIME_LIMIT",
     type=click.FloatRange(0, min_open=True),
-    help="Seconds after which a task is failed and its child killed.",
+    help="Seconds after which a task is failed and its child killed (not enforced yet).",
 )
 @option(
     "--soft-time-limit",
     setting="task_soft_time_limit",
     env="WORKER_SOFT_TIME_LIMIT",
     type=click.FloatRange(0, min_open=True),
-    help="Seconds after which a task is told to stop (SoftTimeLimitExceeded).",
+    help="Seconds after which a task is told to stop by SoftTimeLimitExceeded (not enforced yet).",
 )
 @option(
     "--max-tasks-per-child",

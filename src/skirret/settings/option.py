@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, dataclass_transform
 
 from skirret.settings import kinds
+from skirret.settings.coming import coming
 
 
 class Option:
@@ -71,6 +72,7 @@ class Option:
         self.key = key
         self.section = section
         self.annotation = annotation
+        self.unused = self.unused or coming(key)
         bare = annotation.removesuffix(" | None")
         self.optional = bare != annotation or bare == "Any"
         if not hasattr(self, "kind"):

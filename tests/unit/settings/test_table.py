@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from celery.app import defaults as peer
 
-from skirret.settings import OPTIONS
+from skirret.settings import OPTIONS, coming
 from skirret.settings.option import SAME, Section
 from skirret.settings.sections import SECTIONS, TaskSettings
 from skirret.settings.table import OLD_NAMES, canonical, misspelt
@@ -93,6 +93,16 @@ def test_settings_of_absent_stores_are_known_and_marked_unused():
         found = [known for key, known in OPTIONS.items() if key.startswith(f"{group}_")]
         assert found
         assert not any(known.used for known in found)
+
+
+def test_settings_of_parts_that_are_still_to_come_say_so():
+    for key in ("task_time_limit", "beat_schedule", "event_queue_ttl", "security", "security_key", "database_url"):
+        assert "still to come" in OPTIONS[key].unused
+    for key in ("task_acks_late", "worker_grace", "worker_concurrency", "result_expires", "broker_url"):
+        assert OPTIONS[key].used
+    # Each entry means a setting that there is.
+    names = [name for names in coming._PARTS.values() for name in names]
+    assert all(any(key == name or key.startswith(name) for key in OPTIONS) for name in names)
 
 
 def test_a_section_is_frozen_and_typed_by_its_fields():

@@ -1,0 +1,35 @@
+"""Settings of parts that are still to come: known, checked, and reported as without effect until then."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_PARTS: Final = {
+    "the beat scheduler is still to come": ("beat_",),
+    "events and remote control are still to come": (
+        "event_", "events_", "control_", "task_send_sent_event", "worker_enable_remote_control",
+        "worker_send_task_events",
+    ),
+    "limits of time, rate and memory are still to come, and nothing enforces them yet": (
+        "task_time_limit", "task_soft_time_limit", "task_default_rate_limit", "worker_disable_rate_limits",
+        "worker_max_memory_per_child",
+    ),
+    "daemons are still to come": (
+        "worker_executable", "worker_gid", "worker_pidfile", "worker_uid", "worker_umask",
+    ),
+    "a queue of each worker's own is still to come": ("worker_direct",),
+    "a stop in two steps is still to come": ("worker_soft_shutdown_timeout", "worker_enable_soft_shutdown_on_idle"),
+    "signed messages are still to come": ("security_",),
+    "the strict profile is still to come": ("security",),
+    "this result store is still to come": ("database_", "mongodb_", "cache_backend"),
+}  # fmt: skip
+"""Why, and for which keys; what ends in an underscore stands for all keys that begin so."""
+
+
+def coming(key: str) -> str:
+    """Why the setting `key` has no effect yet; empty if it has one."""
+    for reason, names in _PARTS.items():
+        for name in names:
+            if key == name or (name.endswith("_") and key.startswith(name)):
+                return reason
+    return ""
