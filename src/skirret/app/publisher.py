@@ -6,14 +6,14 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from math import inf
 from typing import Any
 
+from skirret import clock, signals
 from skirret import options as option_rules
-from skirret import signals
 from skirret.app.preparation import Plan, message, plan, repeat_options
 from skirret.app.protocol import ConnectedApp
 from skirret.app.settings_view import NO_RETRY, RetryPolicy, SettingsView, revision_of
-from skirret.clock import Deadline
 from skirret.errors import OperationalError
 from skirret.message import Envelope, Publication, TaskMessage
 from skirret.request import Context
@@ -182,18 +182,19 @@ class Publisher:
         elif retry and policy is NO_RETRY:
             policy = RetryPolicy()
         attempt = 0
-        deadline = None
+        began = tried = clock.monotonic()
         while True:
             try:
                 clients.broker.publish(publications)
                 return
             except OperationalError as exc:
-                deadline = deadline or Deadline(view.deadline)
-                if (policy.max_retries is not None and attempt >= policy.max_retries) or deadline.passed():
+                now = clock.monotonic()
+                left = inf if view.deadline is None else began + view.deadline - now
+                # A server that did not answer is asked again only if there is time for another silence.
+                if left <= max(0.0, now - tried) or (policy.max_retries is not None and attempt >= policy.max_retries):
                     raise self._refusal(publications, attempt + 1, exc) from exc
-            left = deadline.left()
-            pause = policy.pause(attempt)
-            time.sleep(pause if left is None else min(pause, left))
+            time.sleep(min(policy.pause(attempt), left))
+            tried = clock.monotonic()
             attempt += 1
 
     async def asend(

@@ -213,6 +213,8 @@ class Fetcher(threading.Thread):
             return
         self._next_beat = clock.monotonic() + self._limits.beat
         reaped = consumer.reap()
+        if consumer.fenced:
+            self._fence()
         if reaped:
             logger.warning("Took over %d message(s) of a worker that is gone.", reaped)
 

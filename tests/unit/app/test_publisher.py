@@ -22,9 +22,11 @@ class Failing:
         self.broker = broker
         self.failures = failures
         self.calls = []
+        self.silence = lambda: None
 
     def publish(self, publications):
         self.calls.append(list(publications))
+        self.silence()
         if len(self.calls) <= self.failures:
             raise OperationalError("connection refused")
         self.broker.publish(publications)
@@ -115,6 +117,24 @@ def test_the_total_deadline_ends_an_endless_policy(app, failing, monkeypatch):
         app.send_task("work", retry_policy={"max_retries": None, "interval_max": 1})
     assert now[0] == pytest.approx(5.0, abs=0.05)
     assert len(broker.calls) > 5
+
+
+def test_a_server_that_does_not_answer_is_asked_again_only_if_there_is_time_for_another_silence(
+    app, failing, monkeypatch
+):
+    now = [0.0]
+    monkeypatch.setattr("skirret.clock.monotonic", lambda: now[0])
+    broker = failing(99)
+    app.conf.broker_publish_timeout = 5.0
+    for silence, attempts in [(4.0, 1), (2.0, 2)]:
+        began = now[0]
+        broker.calls.clear()
+        broker.failures = 99
+        broker.silence = lambda silence=silence: now.__setitem__(0, now[0] + silence)
+        with pytest.raises(OperationalError):
+            app.send_task("work")
+        assert len(broker.calls) == attempts
+        assert now[0] - began <= 5.0
 
 
 def test_the_policys_pauses_grow_to_their_maximum():

@@ -6,10 +6,14 @@ import contextlib
 import os
 import select
 
+from skirret import clock
 from skirret.errors import OperationalError
 from skirret.stores.redis.faults import Broken
 from skirret.stores.redis.session import Session, pack
 from skirret.stores.redis.store import Store
+
+PONG_SECONDS = 2.0
+"""A line that gives no sign for so long, although it was asked, is replaced. Slow networks need some of it."""
 
 
 class Bell:
@@ -24,7 +28,7 @@ class Bell:
         self._store = store
         self._channel = channel
         self._line: Session | None = None
-        self._awaits_pong = False
+        self._pinged: float | None = None  # when a sign was asked for that has not come yet
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
@@ -47,18 +51,19 @@ class Bell:
                 line.exchange(pack(("SUBSCRIBE", self._channel)), 1, self._store.address.deadline)
             except Broken as exc:
                 raise OperationalError(f"the {self._store.address} hung up while subscribing: {exc}") from exc
-            self._line, self._awaits_pong = line, False
+            self._line, self._pinged = line, None
 
     def check(self) -> None:
         """Ask the other end for a sign; a line that did not give the one asked for before is dropped."""
         if self._line is None:
             return
-        if self._awaits_pong:
-            self.deafen()
+        if self._pinged is not None:
+            if clock.monotonic() - self._pinged > PONG_SECONDS:
+                self.deafen()
             return
         try:
             self._line.send(pack(("PING",)), 1.0)
-            self._awaits_pong = True
+            self._pinged = clock.monotonic()
         except Broken:
             self.deafen()
 
@@ -87,7 +92,7 @@ class Bell:
             self._line = None
             return True
         if any(isinstance(one, list) and one[0] == b"pong" for one in told):
-            self._awaits_pong = False
+            self._pinged = None
         return any(isinstance(one, list) and one[0] == b"message" for one in told)
 
     def interrupt(self) -> None:

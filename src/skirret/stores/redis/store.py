@@ -201,9 +201,10 @@ class Store:
                 session = stack.pop()
             except IndexError:
                 break
-            if clock.monotonic() - session.idle_since > PING_AFTER and not _answers(session):
-                continue
-            return session
+            if clock.monotonic() - session.idle_since <= PING_AFTER or _answers(session):
+                return session
+            self.forget_idle()  # the others were idle for longer; to ask each of them would take a second each
+            break
         # Half of what is left, because a name may stand for two addresses.
         return self.open(key, max(0.05, (end - clock.monotonic()) / 2))
 
