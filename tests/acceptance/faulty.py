@@ -22,10 +22,12 @@ class Project:
         directory: the directory.
         broker: the server; its own embedded file by default.
         results: where results are kept, if that is elsewhere.
+        module: another file of tasks beside this one.
     """
 
-    def __init__(self, directory: Path, broker: str = "", results: str = "") -> None:
+    def __init__(self, directory: Path, broker: str = "", results: str = "", *, module: str = "faults_app") -> None:
         self.directory = directory
+        self.module = module
         self.ledger = directory / "ledger.txt"
         self.home = directory / ".skirret"
         shutil.copy(HERE / f"{self.module}.py", directory / f"{self.module}.py")
