@@ -293,6 +293,8 @@ class ChildLine:
                 data = b""
             if not data:
                 self._unwatch()
+                if not self.condemned:
+                    self.kill()  # it is dead, or a task closed its line: it will never be heard again
                 break
             try:
                 for body in self._splitter.feed(data):

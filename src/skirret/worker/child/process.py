@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -40,7 +41,7 @@ def run_child(app: Skirret, start: Start, order: Fork, sock: int, permits: int) 
     )
     os.set_blocking(permits, False)
     link = Link(socket.socket(fileno=sock), permits)
-    os.register_at_fork(after_in_child=lambda: _be_a_stranger(link))
+    _let_forks_go(link)
     serve_link(app, start.hostname, link, order.pool, order.slots)
     return 0
 
@@ -57,12 +58,24 @@ def _not_mine(_signum: int, _frame: FrameType | None) -> None:
     return
 
 
-def _be_a_stranger(link: Link) -> None:
-    """In a process that a task forked (multiprocessing): it is no child of the worker, and can be ended as any."""
-    link.abandon()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGURG):
-        signal.signal(number, signal.SIG_DFL)
+def _let_forks_go(link: Link) -> None:
+    """See to it that a process which a task forks (multiprocessing) is no child of ours, and can be ended as any."""
+    mask = threading.local()
+
+    def before() -> None:  # a signal that comes while the new process still has our handlers must not be lost
+        mask.old = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF_TO)
+
+    def after() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask.old)
+
+    def after_in_child() -> None:
+        link.abandon()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGURG):
+            signal.signal(number, signal.SIG_DFL)
+        after()
+
+    os.register_at_fork(before=before, after_in_parent=after, after_in_child=after_in_child)
 
 
 def serve_link(app: Skirret, hostname: str, link: Link, pool: str, slots: int) -> None:

@@ -90,9 +90,7 @@ class Template:
     def _import(self, start: Start) -> None:
         from skirret.worker.child.describe import describe, load_app
 
-        importlib.import_module(
-            "skirret.worker.child.process"
-        )  # what is loaded before a fork is shared by the children
+        importlib.import_module("skirret.worker.child.process")  # loaded before a fork, it is shared by the children
 
         die_with_parent(start.supervisor)
         began = time.perf_counter()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from skirret.worker.child.link import HOLD, Stop
@@ -112,7 +111,7 @@ class _Slots:
                 value = await execution.call()
             else:
                 here = contextvars.copy_context()
-                value, error = await self._loop.run_in_executor(self._threads, partial(here.run, _attempt, execution))
+                value, error = await self._loop.run_in_executor(self._threads, lambda: here.run(_attempt, execution))
                 if error is not None:
                     raise error
         except BaseException as exc:  # noqa: BLE001  whatever user code raises is its outcome, CancelledError included

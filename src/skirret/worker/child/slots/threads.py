@@ -22,7 +22,7 @@ def serve(executor: Executor, link: Link, slots: int) -> None:
     for thread in threads:
         thread.start()
     # This thread sees to it that no outcome waits behind a slot that turned out to be slow.
-    while any(thread.is_alive() for thread in threads):
+    while crew.fault is None and any(thread.is_alive() for thread in threads):
         if link.appeared.wait(timeout=1.0):
             link.appeared.clear()
             time.sleep(HOLD)
@@ -41,7 +41,7 @@ class _Crew:
         self._listening = threading.Lock()
         self._stopped = False
         self.fault: BaseException | None = None
-        """What ended a slot that should not have ended; the others finish and the child leaves."""
+        """What ended a slot that should not have ended, such as a line that a task closed: the child leaves at once."""
 
     def work(self) -> None:
         """One thread's life."""
@@ -49,7 +49,7 @@ class _Crew:
         try:
             while (run := self._next()) is not None:
                 self._link.report(run_one(self._executor, self._link, run, loop))
-        except BaseException as exc:  # noqa: BLE001  such as a line that a task closed: a child short of a slot is no use
+        except BaseException as exc:  # noqa: BLE001  a child short of a slot is no use
             self.fault, self._stopped = exc, True
         finally:
             loop.close()
