@@ -6,9 +6,10 @@
 
 if redis.call('HEXISTS', BASE .. 'consumers', ARGV[6]) == 0 then return 0 end
 redis.call('HINCRBY', BASE .. 'consumers', ARGV[6], 1)
-local now = wall()
-for n = 7, #ARGV do
-  local moved = move_due(ARGV[n], now)
-  if moved > 0 then wake(ARGV[n], moved) end
+local queues = {}
+for n = 7, #ARGV do queues[#queues + 1] = ARGV[n] end
+if any_due(queues) then
+  local now = wall()
+  for _, queue in ipairs(queues) do wake(queue, move_due(queue, now)) end
 end
 return 1

@@ -23,10 +23,10 @@ from skirret.stores.redis.keys import Keys
 from skirret.stores.redis.session import Command
 from skirret.stores.redis.store import Store
 
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.23
 """A waiting take looks for messages of foreign producers this often; ours ring its bell."""
 
-TAKE_SECONDS = 5.0
+TAKE_SECONDS = 10.0
 """A waiting take tries in earnest this often, whatever bells say: they may be lost."""
 
 MAX_TAKE = 1000
@@ -104,8 +104,9 @@ class RedisConsumer(Consumer):
                 return taken
             if not self._bell.listens:
                 self._bell.listen()  # and look again, for what came meanwhile rang no bell
-            else:
-                self._wait(deadline)
+            elif not self._wait(deadline):
+                self._bell.was_interrupted()
+                return []
 
     def _take_now(self, limit: int, *, waits: bool) -> list[Delivery]:
         if self.fenced or limit <= 0 or not self._row:
@@ -139,16 +140,19 @@ class RedisConsumer(Consumer):
             first_delivered=held.first,
         )
 
-    def _wait(self, deadline: clock.Deadline) -> None:
+    def _wait(self, deadline: clock.Deadline) -> bool:
+        """Wait; False if the deadline passed and there is no reason to look again."""
         dues = [seat.next_due for seat in self._seats.values() if seat.next_due is not None]
         end = clock.Deadline(min([TAKE_SECONDS, *dues]))
         self._bell.check()
         while True:
             left = min(end.left() or 0.0, deadline.left() or 0.0)
             # Drawn at random, so that many idle workers do not ask all at once.
-            rang = self._bell.wait(min(left, LOOK_SECONDS * random.uniform(0.8, 1.1)))  # noqa: S311
-            if rang or end.passed() or deadline.passed() or not self._bell.listens or self._is_there_work():
-                return
+            rang = self._bell.wait(min(left, LOOK_SECONDS * random.uniform(0.9, 1.0)))  # noqa: S311
+            if rang or end.passed() or not self._bell.listens or self._is_there_work():
+                return True
+            if deadline.passed():
+                return False
 
     def _is_there_work(self) -> bool:
         if self._store.is_cluster or not self._row:  # kombu has no transport for clusters, so all producers ring
@@ -247,12 +251,10 @@ class RedisConsumer(Consumer):
         """Put back what I hold and leave; another process's incarnation is left alone."""
         if self._is_closed or self._pid != os.getpid():
             return
-        self._is_closed = True
-        try:
-            for name, seat in self._seats.items():
-                seat.close([name] if name else self._row)
-        finally:
-            self._bell.close()
+        self._bell.close()
+        for name, seat in self._seats.items():
+            seat.close([name] if name else self._row)
+        self._is_closed = True  # not before: a call that failed may be repeated
 
     def _check_process(self) -> None:
         if self._pid != os.getpid():

@@ -77,6 +77,13 @@ local function move_due(queue, now)
   return #come
 end
 
+-- Whether any of the queues has messages that wait for their time.
+local function any_due(queues)
+  local keys = {}
+  for n, queue in ipairs(queues) do keys[n] = BASE .. 'due:' .. queue end
+  return #keys > 0 and redis.call('EXISTS', unpack(keys)) > 0
+end
+
 -- Publish one message; a nonce that was stored lately says that it was published before. '' is no nonce.
 local function publish(nonce, due, step, queue, message)
   if nonce ~= '' then

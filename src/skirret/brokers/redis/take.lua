@@ -19,8 +19,15 @@ local left, steps, queues = tonumber(ARGV[8]), {}, {}
 local first_queue = 12 + tonumber(ARGV[11])
 for n = 12, first_queue - 1 do steps[#steps + 1] = ARGV[n] end
 for n = first_queue, #ARGV do queues[#queues + 1] = ARGV[n] end
-local now, moved = wall(), {}
-for n, queue in ipairs(queues) do moved[n] = move_due(queue, now) end
+local now, moved, is_due = wall(), {}, any_due(queues)
+for n, queue in ipairs(queues) do moved[n] = is_due and move_due(queue, now) or 0 end
+
+-- Whether there is anything at all: an idle worker should cost the server little.
+local lists = {}
+for _, step in ipairs(steps) do
+  for _, queue in ipairs(queues) do lists[#lists + 1] = list_of(queue, step) end
+end
+if left > 0 and redis.call('EXISTS', unpack(lists)) == 0 then steps = {} end
 
 -- How much of each list is taken: within a priority the queues share alike what is left.
 local function shares(step)
@@ -107,20 +114,24 @@ if #fields > 0 then
     if ARGV[10] == '1' then
       redis.call('SREM', BASE .. 'idle:' .. queue, cid)
       -- It may have been the only one that knew of the next due message.
-      if redis.call('EXISTS', BASE .. 'due:' .. queue) == 1 then wake(queue, 1) end
+      if is_due and redis.call('EXISTS', BASE .. 'due:' .. queue) == 1 then wake(queue, 1) end
     end
   end
   return answer
 end
-for _, queue in ipairs(queues) do
+for _, queue in ipairs(is_due and queues or {}) do
   local soonest = redis.call('ZRANGE', BASE .. 'due:' .. queue, 0, 0, 'WITHSCORES')[2]
   if soonest then
     local pause = math.max(0, tonumber(soonest) - tonumber(now))
     if answer[3] == '' or pause < tonumber(answer[3]) then answer[3] = string.format('%.6f', pause) end
   end
-  if ARGV[9] == '1' then
+end
+if ARGV[9] == '1' then
+  local counts = {}
+  for n, queue in ipairs(queues) do
     redis.call('SADD', BASE .. 'idle:' .. queue, cid)
-    redis.call('DEL', BASE .. 'counts:' .. queue) -- counts of messages that another program took
+    counts[n] = BASE .. 'counts:' .. queue
   end
+  redis.call('DEL', unpack(counts)) -- counts of messages that another program took
 end
 return answer
