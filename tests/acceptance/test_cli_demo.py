@@ -66,7 +66,6 @@ def test_the_report_is_for_people_and_says_where_to_look_further(files, tmp_path
     assert "20 files: each file was measured, nothing was lost." in done.stdout
     (line,) = [line for line in done.stdout.splitlines() if f"cd {project}" in line]
     environment = {key: value for key, value in os.environ.items() if key != "SKIRRET_HOME"}
-    environment["PATH"] = f"{SKIRRET.parent}:{environment['PATH']}"
     looked_up = subprocess.run(
         line, shell=True, check=False, capture_output=True, text=True, env=environment, timeout=30
     )

@@ -288,6 +288,11 @@ class Skirret(TaskHolder):
 
     worker_main = start
 
+    def bugreport(self) -> str:
+        """What a bug report needs, as ``skirret report`` prints it: versions, addresses, settings; no secrets."""
+        told: str = import_object("skirret.cli.report:text")(self)
+        return told
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.main or '__main__'} at {id(self):#x}>"
 

@@ -121,7 +121,8 @@ def _travelled(task: Any, request: Context, value: Any) -> Any:
         return value
     from skirret.serializers import dumps, loads
 
-    body_type, encoding, body = dumps(value, task.app.conf.get("result_serializer") or "json")
+    name = task.app.conf.get("result_serializer") or "json"
+    body_type, encoding, body = dumps(value, name, accept=[name])  # as a worker writes it: readers decide
     return loads(body, body_type, encoding, [body_type])
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -135,9 +137,17 @@ def _show_proof(session: Session, proof: Proof, *, chaos: bool) -> None:
     click.echo(f"  {proof.expected} files: {verdict}.")
 
 
+def _program() -> str:
+    """What to type for this very program: its name where the shell finds it by that, else its path."""
+    started, found = Path(sys.argv[0]).absolute(), shutil.which("skirret")
+    if found is not None and started.name == "skirret" and Path(found).samefile(started):
+        return "skirret"
+    return shlex.quote(str(started)) if started.name == "skirret" else f"{shlex.quote(sys.executable)} -m skirret"
+
+
 def _show_next(report: Report) -> None:
     project = shlex.quote(report.project)
-    where = f"cd {project} && skirret"
+    where = f"cd {project} && {_program()}"
     if not report.broker.startswith("sqlite:"):
         where += f" -b {shlex.quote(report.broker)} --result-backend {shlex.quote(report.results)}"
     click.echo("Look up a result:")

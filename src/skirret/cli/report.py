@@ -37,7 +37,7 @@ def command(session: Session, differences: bool, as_json: bool) -> None:
     Passwords and keys are masked. Works while the servers are down.
     """
     app = session.app()
-    facts = collect(session, app)
+    facts = collect(app, session.app_path or "(no -A: an app without tasks)")
     if as_json:
         show_json({**facts, "differences": [row._asdict() for row in DIFFERENCES]} if differences else facts)
         return
@@ -48,8 +48,21 @@ def command(session: Session, differences: bool, as_json: bool) -> None:
         show_table(session, ("what", "Celery", "Skirret"), DIFFERENCES, title="Differences from Celery, on purpose")
 
 
-def collect(session: Session, app: Skirret) -> dict[str, dict[str, Any]]:
-    """The report's sections: versions, platform, app, broker, results, settings."""
+def text(app: Skirret) -> str:
+    """The report of `app` as plain text, without the differences: ``app.bugreport()``."""
+    lines = []
+    for title, pairs in collect(app).items():
+        lines += [title.replace("_", " "), *(f"  {key}: {value}" for key, value in pairs.items())]
+    return "\n".join(lines) + "\n"
+
+
+def collect(app: Skirret, path: str | None = None) -> dict[str, dict[str, Any]]:
+    """The report's sections: versions, platform, app, broker, results, settings.
+
+    Args:
+        app: which app.
+        path: what ``-A`` said.
+    """
     settings = app.conf.table(with_defaults=False, censored=True)
     return {
         "versions": _versions(),
@@ -61,7 +74,7 @@ def collect(session: Session, app: Skirret) -> dict[str, dict[str, Any]]:
         },
         "app": {
             "name": app.main,
-            "path": session.app_path or "(no -A: an app without tasks)",
+            "path": path or str(app.origin),
             "directory": str(Path.cwd()),
         },
         "broker": _server(app, "broker"),

@@ -272,6 +272,6 @@ def _expiration(expires: datetime) -> str:
 def _check_size(size: int, max_bytes: int, what: str) -> None:
     if size > max_bytes:
         raise EncodeError(
-            f"the {what} of this call takes {size} bytes, and message_max_bytes is {max_bytes}: store the data "
+            f"the {what} of this call would take {size} bytes, and message_max_bytes is {max_bytes}: store the data "
             "elsewhere and send its name, or raise the setting on both sides"
         )

@@ -33,6 +33,11 @@ def test_always_eager_makes_delay_and_apply_async_run_here(app):
     assert sent(app) == []
 
 
+def test_a_result_serializer_that_readers_accept_carries_the_result_of_an_eager_run(app):
+    app.conf.update(result_serializer="pickle", accept_content=["json", "pickle"])
+    assert app.task(name="pair")(lambda: {1, 2}).apply().get() == {1, 2}
+
+
 async def test_always_eager_works_for_coroutines_that_call(app):
     app.conf.task_always_eager = True
 
