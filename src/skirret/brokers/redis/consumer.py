@@ -29,6 +29,9 @@ LOOK_SECONDS = 0.23
 TAKE_SECONDS = 10.0
 """A waiting take tries in earnest this often, whatever bells say: they may be lost."""
 
+CLUSTER_TAKE_SECONDS = 1.0
+"""The same in a cluster, whose nodes cannot tell whether anybody heard a bell."""
+
 MAX_TAKE = 1000
 """Messages of one take, because a script can hand over no more at once."""
 
@@ -143,7 +146,7 @@ class RedisConsumer(Consumer):
     def _wait(self, deadline: clock.Deadline) -> bool:
         """Wait; False if the deadline passed and there is no reason to look again."""
         dues = [seat.next_due for seat in self._seats.values() if seat.next_due is not None]
-        end = clock.Deadline(min([TAKE_SECONDS, *dues]))
+        end = clock.Deadline(min([CLUSTER_TAKE_SECONDS if self._store.is_cluster else TAKE_SECONDS, *dues]))
         self._bell.check()
         while True:
             left = min(end.left() or 0.0, deadline.left() or 0.0)

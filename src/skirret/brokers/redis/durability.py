@@ -20,7 +20,7 @@ def confirmation(store: Store, options: Options) -> tuple[Command, ...]:
     Raises:
         ImproperlyConfigured: this server cannot reach that tier as it is set.
     """
-    milliseconds = round(options.patience * 1000.0)
+    milliseconds = round(min(options.patience, store.address.deadline * 0.75) * 1000.0)
     if options.durability == "memory":
         return ()
     if options.durability == "replicated":
