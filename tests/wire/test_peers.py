@@ -128,6 +128,18 @@ def test_any_headers_reach_celery_and_us_alike(headers):
     assert envelope.head(raw).id == "x"
 
 
+def test_further_properties_reach_celery_and_us_alike_and_replace_none_of_ours():
+    given = {"message_id": "m1", "app_id": "shop", "at": MOMENT, "reply_to": "not this", "delivery_tag": "nor this"}
+    raw = sent(FULL, properties=given)
+    received = envelope.decode(raw)
+    peer = peers.as_kombu_sees(raw).properties
+    for seen in (peer, received.envelope.properties):
+        assert (seen["message_id"], seen["app_id"], seen["at"]) == ("m1", "shop", MOMENT)
+    assert received.envelope.properties.keys() == {"message_id", "app_id", "at"}
+    assert (peer["reply_to"], received.envelope.reply_to) == ("somewhere", "somewhere")
+    assert peer["delivery_tag"] == received.delivery_tag != "nor this"
+
+
 def test_the_expiration_property_is_in_milliseconds_and_never_negative(monkeypatch):
     monkeypatch.setattr("skirret.clock.wall", lambda: MOMENT.timestamp() - 120)
     soon = task.encode(TaskMessage(task="t", id="x", expires=MOMENT))
