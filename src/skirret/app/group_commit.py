@@ -8,8 +8,10 @@ import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Protocol
 
+from skirret import clock
 from skirret.errors import OperationalError
 from skirret.message import Publication
 
@@ -29,13 +31,15 @@ class Deliverer(Protocol):
         """Hand messages to the broker or raise."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Order:
     publisher: Deliverer
     publications: Sequence[Publication]
     options: Mapping[str, Any]
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[None]
+    until: float
+    """When it must have an end."""
 
     def belongs_with(self, other: _Order) -> bool:
         return self.publisher is other.publisher and self.options == other.options
@@ -57,17 +61,28 @@ class GroupCommitter:
         self._running = False
 
     async def submit(
-        self, publisher: Deliverer, publications: Sequence[Publication], options: Mapping[str, Any]
+        self,
+        publisher: Deliverer,
+        publications: Sequence[Publication],
+        options: Mapping[str, Any],
+        patience: float | None = None,
     ) -> None:
         """Send `publications`; returns when the broker has them.
 
+        Args:
+            publisher: who sends them.
+            publications: what is sent.
+            options: of ``Publisher.deliver``.
+            patience: seconds after which it must have an end; None is for ever.
+
         Raises:
-            OperationalError: as of ``Publisher.deliver``.
+            OperationalError: as of ``Publisher.deliver``; or the broker was silent before it was this one's turn.
         """
         if not publications:
             return
         loop = asyncio.get_running_loop()
-        order = _Order(publisher, publications, options, loop, loop.create_future())
+        until = inf if patience is None else clock.monotonic() + patience
+        order = _Order(publisher, publications, options, loop, loop.create_future(), until)
         while (turn := self._offer(order)) is not None:
             await turn
         await order.done
@@ -108,8 +123,22 @@ class GroupCommitter:
                     self._running = False
                     return
                 batch = self._take()
-            self._commit(batch)
+            began = clock.monotonic()
+            failure = self._commit(batch)
+            if failure is not None:
+                self._refuse_impatient(failure, clock.monotonic() - began)
             self._make_room()
+
+    def _refuse_impatient(self, failure: OperationalError, took: float) -> None:
+        """Refuse those who waited meanwhile so long that another such failure would come too late for them."""
+        end = clock.monotonic() + took
+        with self._changed:
+            late = [order for order in self._orders if order.until < end]
+            self._orders = deque(order for order in self._orders if order.until >= end)
+            self._waiting -= sum(len(order.publications) for order in late)
+        if late:
+            text = f"not sent, because the broker did not accept for {took:.1f} s what came before: {failure}"
+            _resolve(late, OperationalError(text))
 
     def _take(self) -> list[_Order]:
         batch = [self._orders.popleft()]
@@ -123,20 +152,22 @@ class GroupCommitter:
         self._waiting -= sum(len(order.publications) for order in batch)
         return batch
 
-    def _commit(self, batch: list[_Order]) -> None:
+    def _commit(self, batch: list[_Order]) -> OperationalError | None:
         publications = [publication for order in batch for publication in order.publications]
         try:
             batch[0].publisher.deliver(publications, **batch[0].options)
         except OperationalError as exc:
             _resolve(batch, exc)
+            return exc
         except BaseException as exc:  # noqa: BLE001  one order's fault is not its neighbours'
             if len(batch) == 1:
                 _resolve(batch, exc)
-                return
-            for order in batch:
-                self._commit([order])
+            else:
+                for order in batch:
+                    self._commit([order])
         else:
             _resolve(batch, None)
+        return None
 
     def _make_room(self) -> None:
         while self._room:

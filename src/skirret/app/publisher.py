@@ -214,7 +214,8 @@ class Publisher:
         from skirret.app.group_commit import committer
 
         self._app.clients.warn_if_embedded()
-        await committer().submit(self, publications, {"retry": retry, "retry_policy": retry_policy})
+        policy = {"retry": retry, "retry_policy": retry_policy}
+        await committer().submit(self, publications, policy, self.view.deadline)
         if signals.after_task_publish:
             self._tell(publications)
 

@@ -20,10 +20,15 @@ from skirret.stores.redis.script import Script
 from skirret.stores.redis.session import Command, Session, pack
 from skirret.url import Url
 
+PING = b"*1\r\n$4\r\nPING\r\n"
+
 PING_AFTER = 15.0
 """A line that was idle for so many seconds is asked before it is trusted: the other end may be gone without a word."""
 
 PING_SECONDS = 1.0
+
+SIGN_SECONDS = 2.0
+"""While a server is silent, a new line must give a sign within this, so that its return is not met by a long wait."""
 
 MOVED = frozenset({"MOVED", "ASK"})
 """Answers of a cluster's node that does not serve a key any more."""
@@ -51,6 +56,7 @@ class Store:
         self._nodes: Nodes = nodes_of(address)
         self._idle: dict[str, list[Session]] = {}
         self._facts: Facts | None = None
+        self._is_silent = False
         self._pid = os.getpid()
 
     # -- calls -----------------------------------------------------------------------------------------------------
@@ -135,10 +141,12 @@ class Store:
                 answers = session.exchange(packed, count, max(0.001, end - clock.monotonic()))
             except Broken as exc:
                 self.lost()
+                self._is_silent = self._is_silent or exc.timed_out
                 if last or exc.timed_out:
                     raise in_words(exc, self.address) from exc
                 time.sleep(random.uniform(0.0, 0.02))  # noqa: S311  not all at once, when all lines broke at once
                 continue
+            self._is_silent = False
             first = answers[0]
             if isinstance(first, Refused) and (first.code in AGAIN or first.code in MOVED):
                 session.close()
@@ -164,8 +172,12 @@ class Store:
         Raises:
             OperationalError: the server cannot be reached.
         """
+        limit = seconds or self.address.deadline
         try:
-            return self._nodes.open(self._nodes.node_of(key), seconds or self.address.deadline)
+            session = self._nodes.open(self._nodes.node_of(key), limit)
+            if self._is_silent:
+                session.exchange(PING, 1, min(limit, SIGN_SECONDS))
+            return session
         except (Broken, Refused) as exc:
             self.lost()
             raise in_words(exc, self.address) from exc
@@ -266,7 +278,7 @@ class Store:
 
 def _answers(session: Session) -> bool:
     try:
-        return session.exchange(b"*1\r\n$4\r\nPING\r\n", 1, PING_SECONDS) == [b"PONG"]
+        return session.exchange(PING, 1, PING_SECONDS) == [b"PONG"]
     except Broken:
         return False
 
