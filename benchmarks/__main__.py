@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -51,6 +53,8 @@ def main() -> None:
     add_embedded_options(words.add_parser("embedded", help="alone, on the embedded file"))
     compare.add_options(parser)
     options = parser.parse_args()
+    # Ended from outside, it still ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if options.what == "embedded":
         embedded(options)
     else:

@@ -51,14 +51,14 @@ def drain(
     _, at = session.until_left(0, count, wait=wait, pause=0.02)
     cpu, server_cpu, took = session.cpu() - cpu, server.cpu() - server_cpu, at - began
     read = session.ask("read", size=backlog.size, wait=600)
-    if read["right"] != count:
-        raise Trouble(f"only {read['right']} of {count} results are right")
     if begun and took:
         yield rate_of(backlog), begun / took
         yield cpu_of(backlog), cpu / begun * 1e6
     if backlog.headline:
         yield SERVER_CPU, server_cpu / max(1, begun) * 1e6
         yield READ, count / read["seconds"]
+    if read["right"] != count:
+        raise Trouble(f"only {read['right']} of {count} results are right: {session.last_words()}")
 
 
 def pace(session: Session, server: Server, backlog: Backlog, plan: Plan) -> float:

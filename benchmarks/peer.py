@@ -105,6 +105,8 @@ class Peer:
 class AsyncPeer(Peer):
     """A task queue whose client is asynchronous: the same questions, answered on one event loop."""
 
+    reads_together = TOGETHER
+
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.loop = asyncio.new_event_loop()
@@ -162,7 +164,7 @@ class AsyncPeer(Peer):
             return await asyncio.gather(*map(self.aresult, batch))
 
         rest = iter(handles)
-        while batch := list(islice(rest, TOGETHER)):
+        while batch := list(islice(rest, self.reads_together)):
             yield from self.loop.run_until_complete(some(batch))
 
     def trips(self, count: int, seconds: float) -> list[float]:

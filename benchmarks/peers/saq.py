@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks import work
 from benchmarks.peer import PATIENCE, AsyncPeer, program, redis_url
 from saq import Queue
-from saq.job import Job
+from saq.job import Job, Status
 
 queue = Queue.from_url(redis_url())
 
@@ -35,7 +35,7 @@ class Adapter(AsyncPeer):
     async def aresult(self, handle: Any) -> Any:
         job: Job = handle
         await job.refresh(until_complete=PATIENCE)
-        return job.result
+        return job.result if job.status is Status.COMPLETE else repr(job)
 
     async def aleft(self, sent: int) -> int:
         return await queue.count("incomplete")

@@ -20,6 +20,8 @@ async def echo(payload: str = "", milliseconds: float = 0.0) -> str:
 class Adapter(AsyncPeer):
     """Processes as many as asked for, coroutines as shipped."""
 
+    reads_together = 1  # each wait subscribes on a connection of its own
+
     async def open(self) -> None:
         await worker.__aenter__()
 
