@@ -125,7 +125,8 @@ OPERATIONS = {
 def world_of(broker: Broker, plain: Broker, queue: str, operation: Operation) -> World:
     """A world in which the operation may begin."""
     clock = HandClock()
-    plain.publish(messages([f"m{n}" for n in range(operation.published)], queue))
+    broker.publish([message("m0", queue)])  # the first message to a queue takes a road of its own
+    plain.publish(messages([f"m{n}" for n in range(1, operation.published)], queue))
     consumer = broker.consumer([queue], f"taker-{queue}", limits=Limits(clock=clock))
     held = take(consumer, operation.taken) if operation.taken else []
     return World(broker, plain, queue, clock, consumer, held)

@@ -12,6 +12,7 @@ import pytest
 from skirret.backends.open import open_backend
 from skirret.brokers.base import Limits
 from skirret.brokers.open import open_broker
+from skirret.brokers.redis import scripts
 from skirret.errors import ImproperlyConfigured, OperationalError
 from skirret.outcome import Ack, Release
 from skirret.stores.redis import store as store_module
@@ -144,6 +145,32 @@ def test_a_take_of_a_frozen_server_that_is_done_later_loses_nothing(server, brok
     assert len({one.tag for one in taken}) == 4
     assert consumer.settle([Ack(tag=one.tag) for one in taken]) == [True] * 4
     assert plain.size(queue).held == 0
+    consumer.close()
+
+
+def test_a_reaper_that_saw_an_older_beat_takes_nothing_over(plain, queue):
+    plain.publish(messages("ab", queue))
+    consumer = plain.consumer([queue], f"taker-{queue}")
+    held = take(consumer, 2)
+    assert consumer.beat()
+    slot = consumer._seat_of("").slot
+    place = (slot.keys.held(consumer.cid),)
+    for seen in ("0", "2", ""):
+        assert plain.store.run(scripts.REAP, place, (*slot.head, consumer.cid, seen, 10, 100)) == [-1, 0]
+    assert consumer.settle([Ack(tag=one.tag) for one in held]) == [True, True]
+    consumer.close()
+
+
+def test_a_batch_that_comes_after_its_successor_does_nothing(plain, queue):
+    plain.publish(messages("ab", queue))
+    consumer = plain.consumer([queue], f"taker-{queue}")
+    a, b = take(consumer, 2)
+    assert consumer.settle([Ack(tag=a.tag)]) == [True]
+    seat = consumer._seat_of("")
+    place = (seat.slot.keys.held(consumer.cid),)
+    words = (*seat.slot.head, 0, 0, 0, 0, "celery-task-meta-", "mark-", "ack", f"{b.tag}:0:{queue}", "", "", 0)
+    assert plain.store.run(scripts.SETTLE, place, words) == [b"stale"]
+    assert consumer.settle([Ack(tag=b.tag)]) == [True]
     consumer.close()
 
 

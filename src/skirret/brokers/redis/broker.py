@@ -113,7 +113,7 @@ class RedisBroker(Broker):
     def _send_one(self, one: Draft) -> None:
         nonce, due, step, queue, raw = one
         slot = self._slot(queue)
-        if due or queue not in self._named:
+        if due or slot.queue not in self._named:
             self._send([one])
             return
         words = (*slot.head, nonce, slot.list_of(queue, step), queue, raw)
