@@ -13,7 +13,7 @@ from skirret.brokers.redis.consumer import RedisConsumer
 from skirret.brokers.redis.options import Options, options_of
 from skirret.brokers.redis.slot import Draft, Slot, draft, told_apart
 from skirret.brokers.redis.subscription import RedisSubscription
-from skirret.errors import ImproperlyConfigured
+from skirret.errors import ImproperlyConfigured, OperationalError
 from skirret.message import Publication
 from skirret.stores.redis import facts
 from skirret.stores.redis.keys import VERSION, Keys
@@ -46,7 +46,7 @@ class RedisBroker(Broker):
         self._named = {""}
         self._known_layout = 0  # the process that has looked
         self._results = (store.address.db, ResultKeys(store.prefix))
-        self._warned = False
+        self._is_fit = False  # seen once
         self._confirm: tuple[Command, ...] = ()
         if store.is_cluster:
             self.capabilities = Capabilities(settles_results=False)
@@ -150,7 +150,12 @@ class RedisBroker(Broker):
     # -- looking ---------------------------------------------------------------------------------------------------
 
     def declare(self, queues: Sequence[Queue]) -> None:
-        """Remember the names, and bind the queues to their exchanges as kombu does."""
+        """Remember the names, and bind the queues to their exchanges as kombu does.
+
+        Raises:
+            ImproperlyConfigured: as `consumer`.
+        """
+        self._require_fitness()
         for queue in queues:
             slot = self._slot(queue.name)
             self._store.call("SADD", slot.keys.queues, queue.name, key=slot.keys.queues)
@@ -216,16 +221,24 @@ class RedisBroker(Broker):
         Raises:
             ImproperlyConfigured: the server is set so that it would lose tasks; the message says how to set it.
         """
-        for warning in facts.check(self._store.look(), self._store.address):
-            if not self._warned:
-                logger.warning("%s", warning)
-        self._warned = True
+        self._require_fitness()
         self._slot(queues[0] if queues else "")
         db, keys = self._results
         places = (self._store.address.db, db, keys.tasks, keys.marks)
         return RedisConsumer(
             self._store, self._options, queues, cid, limits or Limits(), places, self._send, self._confirm
         )
+
+    def _require_fitness(self) -> None:
+        found, where = self._store.look(), self._store.address
+        if self._is_fit and found.role != "master":
+            raise OperationalError(
+                f"the {where} has become a replica; trying again until it, or another, is the master"
+            )
+        for warning in facts.check(found, where):
+            if not self._is_fit:
+                logger.warning("%s", warning)
+        self._is_fit = True
 
     def broadcast(self, topic: str, payload: bytes) -> None:
         """Send a hint to those who listen now."""
