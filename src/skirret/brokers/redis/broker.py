@@ -25,7 +25,7 @@ from skirret.wire import redis_keys
 
 logger = logging.getLogger("skirret.broker")
 
-IN_FLIGHT = 8
+IN_FLIGHT = 4
 """Scripts that a large publish sends before it reads their answers."""
 
 
