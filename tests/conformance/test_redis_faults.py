@@ -15,6 +15,7 @@ from skirret.brokers.open import open_broker
 from skirret.brokers.redis import scripts
 from skirret.errors import ImproperlyConfigured, OperationalError
 from skirret.outcome import Ack, Release
+from skirret.stores.redis import script as script_module
 from skirret.stores.redis import store as store_module
 from skirret.testing.conformance.material import HandClock, Later, eventually, ids, message, messages, record, take
 from tests.conformance.redis_cuts import OPERATIONS, frames, world_of
@@ -261,7 +262,9 @@ def test_a_waiting_worker_whose_bell_was_cut_is_rung_again(server, broker, queue
     consumer.close()
 
 
-def test_a_full_server_refuses_new_messages_and_lets_itself_be_emptied(tmp_path, open_, queue):
+@pytest.mark.parametrize("modern", [7, 99], ids=["scripts with flags", "scripts of version 6"])
+def test_a_full_server_refuses_new_messages_and_lets_itself_be_emptied(tmp_path, open_, queue, modern, monkeypatch):
+    monkeypatch.setattr(script_module, "MODERN", modern)
     server = RedisServer(redis_binary(), tmp_path / "small")
     try:
         broker = open_(server.url)

@@ -147,7 +147,8 @@ class RedisConsumer(Consumer):
         """Wait; False if the deadline passed and there is no reason to look again."""
         dues = [seat.next_due for seat in self._seats.values() if seat.next_due is not None]
         end = clock.Deadline(min([CLUSTER_TAKE_SECONDS if self._store.is_cluster else TAKE_SECONDS, *dues]))
-        self._bell.check()
+        if self._bell.check():
+            return True
         while True:
             left = min(end.left() or 0.0, deadline.left() or 0.0)
             # Drawn at random, so that many idle workers do not ask all at once.

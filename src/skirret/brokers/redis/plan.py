@@ -15,7 +15,7 @@ from skirret.outcome import Ack, DeadLetter, Defer, Release, Retry, Settlement
 BATCH = 500
 """Messages or settlements of one script, so that others get their turn."""
 
-BATCH_BYTES = 4 * 1024 * 1024
+BATCH_BYTES = 256 * 1024
 
 Publish = Callable[[Sequence[Draft]], object]
 T = TypeVar("T")

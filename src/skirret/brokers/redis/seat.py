@@ -98,7 +98,7 @@ class Seat:
         now, tag, taken = float(answer[1]), int(self._last), []
         for at in range(3, len(answer), 4):
             tag += 1
-            queue = queues[answer[at] - 1]
+            queue = str(queues[int(answer[at]) - 1])
             field = f"{tag}:{answer[at + 1].decode()}:{queue}"
             deliveries, crashes, first = _counts(answer[at + 2], now)
             taken.append(Held(field, queue, answer[at + 3], deliveries, crashes, first))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
+import threading
 from collections import deque
 from collections.abc import Sequence
 
@@ -40,6 +40,8 @@ class RedisSubscription(Subscription):
         self._line: Session | None = None
         self._is_closed = False
         self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._listeners = 0
         self._listen()
         self._read, self._write = os.pipe()
 
@@ -59,7 +61,18 @@ class RedisSubscription(Subscription):
 
     def receive(self, timeout: float) -> list[tuple[str, bytes]]:
         """All broadcasts that came, waiting for the first."""
-        deadline = clock.Deadline(timeout)
+        with self._lock:
+            if self._is_closed:
+                return []
+            self._listeners += 1
+        try:
+            return self._receive(clock.Deadline(timeout))
+        finally:
+            with self._lock:
+                self._listeners -= 1
+                self._let_go()
+
+    def _receive(self, deadline: clock.Deadline) -> list[tuple[str, bytes]]:
         if self._pid != os.getpid():  # forked: a line belongs to one process
             self._line, self._pid = None, os.getpid()
         while not self._is_closed:
@@ -91,11 +104,17 @@ class RedisSubscription(Subscription):
 
     def close(self) -> None:
         """Stop listening; a `receive` that waits returns."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        with contextlib.suppress(OSError):
-            os.write(self._write, b"!")
-        line, self._line = self._line, None
-        if line is not None:
-            line.close()
+        with self._lock:
+            if not self._is_closed:
+                self._is_closed = True
+                os.write(self._write, b"!")
+                self._let_go()
+
+    def _let_go(self) -> None:
+        # Not while somebody listens: what is closed may be another one's by the next moment.
+        if self._is_closed and self._listeners == 0:
+            line, self._line = self._line, None
+            if line is not None:
+                line.close()
+            os.close(self._read)
+            os.close(self._write)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import threading
 
 from skirret import clock
 from skirret.errors import OperationalError
@@ -14,6 +15,9 @@ from skirret.stores.redis.store import Store
 
 PONG_SECONDS = 2.0
 """A line that gives no sign for so long, although it was asked, is replaced. Slow networks need some of it."""
+
+CHECK_SECONDS = 5.0
+"""A line that only listens is asked for a sign this often, for one that is half open would be silent as well."""
 
 
 class Bell:
@@ -29,6 +33,8 @@ class Bell:
         self._channel = channel
         self._line: Session | None = None
         self._pinged: float | None = None  # when a sign was asked for that has not come yet
+        self._check_at = 0.0
+        self._closing = threading.RLock()
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
@@ -52,20 +58,31 @@ class Bell:
             except Broken as exc:
                 raise OperationalError(f"the {self._store.address} hung up while subscribing: {exc}") from exc
             self._line, self._pinged = line, None
+            self._check_at = clock.monotonic() + CHECK_SECONDS
 
-    def check(self) -> None:
-        """Ask the other end for a sign; a line that did not give the one asked for before is dropped."""
-        if self._line is None:
-            return
+    def check(self) -> bool:
+        """Ask the other end for a sign, now and then; a line that did not give the last one is dropped.
+
+        Returns whether there is a reason not to wait: it rang meanwhile, or the line is gone.
+        """
+        now = clock.monotonic()
+        if self._line is None or now < self._check_at:
+            return False
+        rang = self._hear()  # a sign may have come while nobody waited
+        if not self.listens:
+            return True
         if self._pinged is not None:
-            if clock.monotonic() - self._pinged > PONG_SECONDS:
+            if now - self._pinged > PONG_SECONDS:
                 self.deafen()
-            return
+                return True
+            return rang
         try:
             self._line.send(pack(("PING",)), 1.0)
-            self._pinged = clock.monotonic()
         except Broken:
             self.deafen()
+            return True
+        self._pinged, self._check_at = now, now + CHECK_SECONDS
+        return rang
 
     def wait(self, seconds: float) -> bool:
         """Wait; True if it rang, which may be for nothing."""
@@ -97,15 +114,18 @@ class Bell:
 
     def interrupt(self) -> None:
         """Ring from any thread."""
-        if self._is_open:
-            with contextlib.suppress(BlockingIOError, OSError):  # full: it rings already
-                os.write(self._write, b"!")
+        with self._closing:  # a pipe that is closed may be somebody else's already
+            if self._is_open:
+                with contextlib.suppress(BlockingIOError):  # full: it rings already
+                    os.write(self._write, b"!")
 
     def was_interrupted(self) -> bool:
         """Whether somebody interrupted since this was asked last."""
+        if not self._is_open:
+            return False
         try:
             return bool(os.read(self._read, 4096))
-        except (BlockingIOError, OSError):
+        except BlockingIOError:
             return False
 
     def deafen(self) -> None:
@@ -116,8 +136,9 @@ class Bell:
 
     def close(self) -> None:
         """Hang up for good."""
-        if self._is_open:
-            self._is_open = False
-            self.deafen()
-            os.close(self._read)
-            os.close(self._write)
+        with self._closing:
+            if self._is_open:
+                self._is_open = False
+                self.deafen()
+                os.close(self._read)
+                os.close(self._write)
