@@ -13,6 +13,7 @@ import pytest
 
 from skirret.backends.open import open_backend
 from skirret.backends.redis import ear as ears
+from skirret.coordination.open import open_coordination
 from skirret.errors import BackendError
 from skirret.message import Record
 from skirret.testing.conformance.material import Later, eventually
@@ -97,6 +98,19 @@ def test_a_result_told_between_two_waits_is_not_missed(server, backend, writer):
     assert time.monotonic() - start < 0.5
 
 
+def test_a_result_that_comes_before_anybody_listens_is_not_missed(server, backend, writer, monkeypatch):
+    listen = ears.Ear.listen
+
+    def late(self, ids, deadline):
+        writer.store([plain("early")])
+        return listen(self, ids, deadline)
+
+    monkeypatch.setattr(ears.Ear, "listen", late)
+    start = time.monotonic()
+    assert set(backend.wait(["early"], 5.0)) == {"early"}
+    assert time.monotonic() - start < 0.5
+
+
 def test_a_wait_that_is_repeated_asks_the_server_nothing(server, backend):
     ids = [f"t{n}" for n in range(50)]
     backend.wait(ids, 0.05)
@@ -164,6 +178,27 @@ def test_each_cut_of_an_answer_leaves_one_outcome(proxy, backend, writer):
         proxy.cut_answer = cut
         assert backend.store([plain(f"t{n}"), plain(f"u{n}", "FAILURE")]) == [True, True]
         assert set(writer.fetch([f"t{n}", f"u{n}"])) == {f"t{n}", f"u{n}"}
+
+
+@pytest.mark.parametrize("cut", [0, 2])
+def test_each_cut_of_coordinations_answer_leaves_one_outcome(proxy, cut):
+    shared = open_coordination(f"redis://127.0.0.1:{proxy.port}/0")
+    shared.acquire("lease", "me", 60.0)
+    answers = []
+    for ask in (
+        lambda: shared.increment("count"),
+        lambda: shared.increment("count", 5),
+        lambda: shared.compare_and_set("value", None, b"1"),
+        lambda: shared.compare_and_set("value", b"1", None),
+        lambda: shared.take_tokens("bucket", 0.001, 2.0),
+        lambda: shared.take_tokens("bucket", 0.001, 2.0),
+        lambda: shared.release("lease", "me"),
+    ):
+        proxy.cut_answer = cut
+        answers.append(ask())
+    assert answers == [1, 6, True, True, 0.0, 0.0, True]
+    assert proxy.cuts >= len(answers)
+    shared.close()
 
 
 def test_a_batch_is_stored_in_portions(server, writer):
