@@ -78,14 +78,17 @@ class Clients:
         return embedded_path(self._origin)
 
     def broker_url(self) -> str:
-        """The address that messages are published to: the configured one, else the embedded file's."""
+        """The address that messages are published to: the configured one, else the embedded file's.
+
+        Several, with ``;`` between them, are the servers of one system, such as sentinels.
+        """
         conf = self._conf()
         url = conf.get("broker_write_url") or conf.get("broker_url")
         if not url:
             from skirret.stores.sqlite.location import url_of
 
             return url_of(self.embedded_path())
-        return str(url if isinstance(url, str) else next(iter(url))).split(";")[0]
+        return url if isinstance(url, str) else ";".join(map(str, url))
 
     def is_embedded(self) -> bool:
         """Whether no broker is configured."""

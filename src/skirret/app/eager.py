@@ -86,7 +86,7 @@ def _run(task: Any, request: Context) -> Ending:
         signals.task_prerun.send(sender=task, task_id=task_id, task=task, args=args, kwargs=kwargs)
         ending = _attempt(task, request)
         _after(task, request, ending)
-        if ending.state != states.IGNORED:
+        if ending.state not in {states.IGNORED, states.REJECTED, states.RETRY}:
             task.after_return(ending.state, ending.value, task_id, args, kwargs, ending.error)
         signals.task_postrun.send(
             sender=task, task_id=task_id, task=task, args=args, kwargs=kwargs, retval=ending.value, state=ending.state

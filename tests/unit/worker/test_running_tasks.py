@@ -554,16 +554,15 @@ def test_hooks_are_called_in_order_with_what_they_need(app):
         fail.delay().get(timeout=5, propagate=False)
         again.delay().get(timeout=5)
     assert calls == [
-        ("before_start", (1,)),
+        ("before_start", [1]),
         ("on_success", 1),
         ("after_return", "SUCCESS"),
-        ("before_start", ()),
+        ("before_start", []),
         ("on_failure", "ValueError", True),
         ("after_return", "FAILURE"),
-        ("before_start", ()),
+        ("before_start", []),
         ("on_retry", "Retry"),
-        ("after_return", "RETRY"),
-        ("before_start", ()),
+        ("before_start", []),
         ("on_success", None),
         ("after_return", "SUCCESS"),
     ]
@@ -713,3 +712,19 @@ def test_the_caller_of_a_message_with_an_unreadable_body_is_told(app):
         with pytest.raises(InvalidTaskError, match="accept_content"):
             result.get(timeout=5)
         eventually(app.broker.dead)
+
+
+def test_results_on_another_server_than_the_messages_come_back_too(pool):
+    name = uuid.uuid4().hex
+    app = Skirret("t", broker=f"memory://{name}-a", backend=f"memory://{name}-b", set_as_current=False)
+
+    @app.task(bind=True, track_started=True)
+    def flaky(self, x):
+        if not self.request.retries:
+            raise self.retry(countdown=0.01)
+        return x
+
+    with serve(app, pool):
+        assert [flaky.delay(n).get(timeout=5) for n in range(5)] == list(range(5))
+    assert app.broker.size("celery").held == app.broker.size("celery").ready == 0
+    app.close()

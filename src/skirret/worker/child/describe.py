@@ -42,7 +42,7 @@ def describe(app: Skirret) -> Manifest:
     return Manifest(
         app=app.main or "",
         settings=app.conf.plain(),
-        broker_url=app.broker_url_in_use(),
+        broker_url=_read_url(app),
         backend_url=app.backend_url_in_use(),
         coordination_url=app.clients.coordination_url(),
         tasks={name: _traits(task) for name, task in app.tasks.items()},
@@ -57,6 +57,14 @@ def describe(app: Skirret) -> Manifest:
             for queue in app.queues.values()
         ],
     )
+
+
+def _read_url(app: Skirret) -> str:
+    """Where messages are taken from: ``broker_read_url`` if there is one, else where they are published to."""
+    url = app.conf.broker_read_url
+    if not url:
+        return app.broker_url_in_use()
+    return url if isinstance(url, str) else ";".join(map(str, url))
 
 
 def _traits(task: Any) -> TaskTraits:

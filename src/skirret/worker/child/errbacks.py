@@ -6,11 +6,10 @@ called as ``errback(request, exc, traceback)``; any other becomes a message with
 
 from __future__ import annotations
 
-import inspect
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from skirret.app.links import accepts_error
 from skirret.excinfo import ExceptionInfo
 from skirret.message import Publication
 from skirret.request import Context
@@ -30,22 +29,10 @@ def run_errbacks(app: Skirret, request: Context, info: ExceptionInfo) -> list[Pu
     for errback in request.errbacks or ():
         try:
             task = app.tasks.get(errback["task"])
-            if task is not None and _takes_the_failure(task, errback):
+            if task is not None and accepts_error(task, errback):
                 task(request, info.exception, info.traceback, *errback.get("args", ()), **errback.get("kwargs", {}))
             else:
                 sent.append(app.publisher.successor(errback, (request.id,), request))
         except BaseException:
             logger.exception("The error callback %r of task %s[%s] failed", errback, request.task, request.id)
     return sent
-
-
-def _takes_the_failure(task: Any, errback: Mapping[str, Any]) -> bool:
-    try:
-        parameters = inspect.signature(task.run).parameters.values()
-    except (TypeError, ValueError):  # functions of C extensions may have no signature
-        return False
-    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
-        return True
-    bound = len(errback.get("args", ())) + len(errback.get("kwargs", {}))
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(parameter.kind in positional for parameter in parameters) - bound > 1

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from skirret import clock, context, states
+from skirret.app.requests import request_of
+from skirret.app.storing import meta_of
 from skirret.app.task import Task
 from skirret.canvas.steps import pop_next
 from skirret.errors import EncodeError, Ignore, InvalidTaskError, Reject, Retry
-from skirret.excinfo import ExceptionInfo
+from skirret.excinfo import ExceptionInfo, frames_of
 from skirret.message import Envelope, Malformed, Publication, Record, TaskMessage
 from skirret.meta import ResultMeta
-from skirret.request import Context
 from skirret.saferepr import saferepr
 from skirret.wire import envelope as wire_envelope
 from skirret.wire import results as wire_results
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from skirret.app import Skirret
 
 logger = logging.getLogger("skirret.worker.task")
+
+UNRETURNED = frozenset({states.IGNORED, states.REJECTED, states.RETRY})
+"""Ends of a run that ``after_return`` is not told of, as in Celery: the task has not returned yet, or never will."""
 
 
 class Executor:
@@ -70,7 +74,7 @@ class Executor:
         task = self.app.tasks.get(message.task)
         if task is None:
             return Outcome(run.seq, "unknown", -1.0, message.task)
-        return Execution(self, run, task, message)
+        return Execution(self, run, task, message, _properties(received.envelope))
 
     def _unreadable(self, run: Run, envelope: Envelope, reason: str) -> Outcome:
         """A message whose headers can be read and whose body cannot: its caller is told."""
@@ -90,16 +94,30 @@ class Execution:
 
     __slots__ = ("args", "began", "executor", "kwargs", "left", "message", "request", "run", "task")
 
-    def __init__(self, executor: Executor, run: Run, task: Any, message: TaskMessage) -> None:
+    def __init__(
+        self, executor: Executor, run: Run, task: Any, message: TaskMessage, properties: dict[str, Any]
+    ) -> None:
         self.executor = executor
         self.run = run
         self.task = task
         self.message = message
-        self.args = message.args
-        self.kwargs = message.kwargs
         self.began = clock.monotonic()
         self.left = True
-        self.request = _request(message, run, executor.hostname, executor.pid)
+        self.request = request_of(
+            message,
+            delivery_info={
+                "exchange": "",
+                "routing_key": run.queue,
+                "priority": message.priority,
+                "redelivered": run.deliveries > 0,
+            },
+            hostname=executor.hostname,
+            properties=properties,
+            deliveries=run.deliveries,
+            worker_pid=executor.pid,
+        )
+        self.args = self.request.args
+        self.kwargs = self.request.kwargs
 
     @property
     def name(self) -> str:
@@ -114,7 +132,6 @@ class Execution:
         self.began = clock.monotonic()
         if task.track_started and self._keeps_result():
             meta = self._meta(states.STARTED, {"pid": self.executor.pid, "hostname": self.executor.hostname})
-            meta.date_done = None
             self.executor.report(Report([self._record(meta)]))
         task.before_start(request.id, self.args, self.kwargs)
 
@@ -138,9 +155,10 @@ class Execution:
         except BaseException as exc:  # noqa: BLE001  the value or a callback cannot be encoded: the run has failed, and says why
             return self.failed(exc)
         self._hook(task.on_success, value, request.id, self.args, self.kwargs)
-        self._leave(states.SUCCESS, value, None)
         if logger.isEnabledFor(logging.INFO):
-            logger.info("Task %s[%s] succeeded in %.6fs: %s", self.name, request.id, runtime, saferepr(value))
+            text = saferepr(value, task.resultrepr_maxsize)
+            logger.info("Task %s[%s] succeeded in %.6fs: %s", self.name, request.id, runtime, text)
+        self._leave(states.SUCCESS, value, None)
         return Outcome(self.run.seq, "done", runtime, self.name, result, successors)
 
     def failed(self, exc: BaseException) -> Outcome:
@@ -169,12 +187,11 @@ class Execution:
             again = self.executor.app.publisher.again(self.task, self.request, due=_due(exc.when))
         result = None
         if self._keeps_result():
-            meta = self._meta(states.RETRY, exc.exc if exc.exc is not None else exc)
-            meta.traceback = info.traceback
-            result = self._record(meta)
+            cause = exc.exc if exc.exc is not None else exc
+            result = self._record(self._meta(states.RETRY, cause, info.traceback))
         self._hook(self.task.on_retry, exc, self.request.id, self.args, self.kwargs, info)
-        self._leave(states.RETRY, exc, info)
         logger.info("Task %s[%s] retry: %s", self.name, self.request.id, exc)
+        self._leave(states.RETRY, exc, info)
         return Outcome(self.run.seq, "retry", runtime, self.name, result, publication=again)
 
     def _failure(self, exc: BaseException, runtime: float) -> Outcome:
@@ -182,16 +199,15 @@ class Execution:
         info = ExceptionInfo.of(exc)
         result = None
         if self._keeps_result(failed=True):
-            meta = self._meta(states.FAILURE, exc)
-            meta.traceback = info.traceback
-            result = self._record(meta)
+            result = self._record(self._meta(states.FAILURE, exc, info.traceback))
         self._hook(task.on_failure, exc, request.id, self.args, self.kwargs, info)
         successors = [*request.outbox, *run_errbacks(self.executor.app, request, info)]
-        self._leave(states.FAILURE, exc, info)
         if isinstance(exc, tuple(task.throws or ())):
             logger.info("Task %s[%s] raised expected: %r", self.name, request.id, exc)
         else:
-            logger.error("Task %s[%s] raised unexpected: %r\n%s", self.name, request.id, exc, info)
+            told = (type(exc), exc, frames_of(exc))
+            logger.error("Task %s[%s] raised unexpected: %r", self.name, request.id, exc, exc_info=told)
+        self._leave(states.FAILURE, exc, info)
         return Outcome(self.run.seq, "done", runtime, self.name, result, successors)
 
     def _speechless(self, exc: BaseException, fault: BaseException, runtime: float) -> Outcome:
@@ -222,22 +238,8 @@ class Execution:
         ignored = self.request.ignore_result or self.task.ignore_result
         return not ignored or (failed and bool(self.task.store_errors_even_if_ignored))
 
-    def _meta(self, status: str, result: Any) -> ResultMeta:
-        request = self.request
-        meta = ResultMeta(
-            task_id=self.message.id,
-            status=status,
-            result=result,
-            date_done=clock.utc_now().isoformat(),
-            children=[child.as_tuple() for child in request.children],
-            group_id=request.group,
-            parent_id=request.parent_id,
-        )
-        if self.executor.extended:
-            meta.name, meta.args, meta.kwargs = self.name, self.args, self.kwargs
-            meta.worker, meta.retries, meta.queue = self.executor.hostname, request.retries, self.run.queue
-            meta.stamps = request.stamps
-        return meta
+    def _meta(self, status: str, result: Any, traceback: str | None = None) -> ResultMeta:
+        return meta_of(self.request, self.message.id, status, result, traceback=traceback)
 
     def _record(self, meta: ResultMeta) -> Record:
         executor = self.executor
@@ -256,50 +258,19 @@ class Execution:
     def _leave(self, status: str, value: Any, info: ExceptionInfo | None) -> None:
         if not self.left:
             self.left = True
-            self._hook(self.task.after_return, status, value, self.request.id, self.args, self.kwargs, info)
+            if status not in UNRETURNED:
+                self._hook(self.task.after_return, status, value, self.request.id, self.args, self.kwargs, info)
             context.pop_task()
 
 
-def _request(message: TaskMessage, run: Run, hostname: str, pid: int) -> Context:
-    return Context(
-        id=message.id,
-        task=message.task,
-        args=message.args,
-        kwargs=message.kwargs,
-        callbacks=message.callbacks,
-        errbacks=message.errbacks,
-        chain=message.chain,
-        chord=message.chord,
-        called_directly=False,
-        correlation_id=message.correlation_id,
-        delivery_info={
-            "exchange": "",
-            "routing_key": run.queue,
-            "priority": message.priority,
-            "redelivered": run.deliveries > 0,
-        },
-        eta=message.eta.isoformat() if message.eta else None,
-        expires=message.expires.isoformat() if message.expires else None,
-        group=message.group,
-        group_index=message.group_index,
-        headers=message.headers or None,
-        hostname=hostname,
-        ignore_result=message.ignore_result,
-        origin=message.origin,
-        parent_id=message.parent_id,
-        root_id=message.root_id,
-        properties={"correlation_id": message.correlation_id, "reply_to": message.reply_to},
-        retries=message.retries,
-        reply_to=message.reply_to,
-        replaced_task_nesting=message.replaced_task_nesting,
-        shadow=message.shadow,
-        timelimit=message.timelimit,
-        stamped_headers=message.stamped_headers,
-        stamps=message.stamps,
-        deliveries=run.deliveries,
-        worker_pid=pid,
-        extra=message.headers,
-    )
+def _properties(envelope: Envelope) -> dict[str, Any]:
+    return {
+        **envelope.properties,
+        "correlation_id": envelope.correlation_id,
+        "reply_to": envelope.reply_to,
+        "delivery_mode": envelope.delivery_mode,
+        "priority": envelope.priority,
+    }
 
 
 def _due(when: Any) -> float | None:
