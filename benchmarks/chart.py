@@ -30,8 +30,10 @@ def bars(title: str, rows: Sequence[tuple[str, float, str, str]]) -> str:
     longest = max((value for _, value, _, _ in rows), default=0) or 1
     height = TOP + len(rows) * (BAR + GAP) + GAP
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
-        f'aria-label="{escape(title)}">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
+            f'aria-label="{escape(title)}">'
+        ),
         f"<style>{STYLE}</style>",
         f'<text class="title" x="8" y="24">{escape(title)}</text>',
     ]

@@ -95,7 +95,7 @@ class Driver:
 
     def extra(self, count: int) -> dict[str, Any]:
         """What this queue alone is asked."""
-        return self.peer.extra(count)
+        return self.peer.own_figures(count)
 
 
 def serve(driver: Driver, answer: Callable[[dict[str, Any]], None]) -> None:

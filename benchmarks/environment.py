@@ -1,4 +1,4 @@
-"""A virtual environment for each library that is measured, made on demand under ``.bench/`` from its locked versions."""
+"""A virtual environment for each library that is measured, made on demand under ``.bench/`` from locked versions."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class Peer:
             took.append(time.perf_counter() - began)
         return took
 
-    def extra(self, count: int) -> dict[str, float]:
+    def own_figures(self, count: int) -> dict[str, float]:
         """Figures that this peer alone is asked for, from about `count` calls; no worker runs."""
         return {}
 

@@ -84,9 +84,7 @@ def running() -> Iterator[Server]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-redis-") as directory:
         command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        process = subprocess.Popen(
-            [*command, "--dir", directory], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
+        process = subprocess.Popen([*command, "--dir", directory], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         try:
             deadline = time.monotonic() + SECONDS_TO_START
             while not answers(port):

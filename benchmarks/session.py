@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from benchmarks import environment
 from benchmarks.peers import Entry
@@ -22,7 +22,7 @@ SECONDS_TO_START = 60.0
 SECONDS_TO_STOP = 3.0  # then it is killed: everything is measured, nothing can be lost
 
 
-class Trouble(Exception):  # noqa: N818 - it is trouble of a peer, told in the report, not an error of the benchmark
+class Trouble(Exception):
     """A queue could not be measured; says why."""
 
 
@@ -55,7 +55,7 @@ class Session:
         self.versions: dict[str, str] = hello["versions"]
         self.commands: list[list[str]] = hello["workers"]
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

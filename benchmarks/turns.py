@@ -40,7 +40,8 @@ class Turns:
 
     def run(self) -> None:
         """Measure everything."""
-        for self.turn in range(1, self.plan.rounds + 1):
+        for turn in range(1, self.plan.rounds + 1):
+            self.turn = turn
             for part in self.plan.parts:
                 if part == "drain":
                     for backlog in self.plan.backlogs:
@@ -72,7 +73,9 @@ class Turns:
         """What one queue yields at one part."""
         concurrency = (backlog and backlog.concurrency) or self.plan.concurrency
         if backlog is not None and self.plan.tasks is None and entry not in self.paces:
-            first = next(iter(self.plan.backlogs)) if self.plan.backlogs[0].headline else Backlog("no-op", headline=True)
+            first = (
+                next(iter(self.plan.backlogs)) if self.plan.backlogs[0].headline else Backlog("no-op", headline=True)
+            )
             with self.session(entry, self.plan.concurrency) as session:
                 self.paces[entry] = drain.pace(session, self.server, first, self.plan)
         with self.session(entry, concurrency) as session:

@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 
 from arq import create_pool, func
 from arq.connections import RedisSettings
+
 from benchmarks import work
 from benchmarks.peer import PATIENCE, AsyncPeer, program, redis_url
 
 
-async def run(context: dict[Any, Any], payload: str = "", milliseconds: float = 0.0) -> str:
+async def run(_context: dict[Any, Any], payload: str = "", milliseconds: float = 0.0) -> str:
     """The task."""
     return work.echo(payload, milliseconds)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery import Celery
+
 from benchmarks import work
 from benchmarks.peer import PATIENCE, Peer, program, redis_url
-from celery import Celery
 
 app = Celery("bench", broker=redis_url(), backend=redis_url())
 echo = app.task(work.echo, name="echo")

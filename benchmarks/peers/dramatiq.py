@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import dramatiq
-from benchmarks import work
-from benchmarks.peer import PATIENCE, Peer, program, redis_url
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
+
+from benchmarks import work
+from benchmarks.peer import PATIENCE, Peer, program, redis_url
 
 broker = RedisBroker(url=redis_url())
 broker.add_middleware(Results(backend=RedisBackend(url=redis_url()), store_results=True))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from huey import RedisHuey
+
 from benchmarks import work
 from benchmarks.peer import PATIENCE, Peer, program, redis_url
-from huey import RedisHuey
 
 huey = RedisHuey("bench", url=redis_url())
 echo = huey.task(name="echo")(work.echo)

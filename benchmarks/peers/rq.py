@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks import work
-from benchmarks.peer import PATIENCE, Peer, program, redis_url
 from redis import Redis
 from rq import Queue
+
+from benchmarks import work
+from benchmarks.peer import PATIENCE, Peer, program, redis_url
 
 client = Redis.from_url(redis_url())
 queue = Queue(connection=client)

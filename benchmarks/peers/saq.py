@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks import work
-from benchmarks.peer import PATIENCE, AsyncPeer, program, redis_url
 from saq import Queue
 from saq.job import Job, Status
+
+from benchmarks import work
+from benchmarks.peer import PATIENCE, AsyncPeer, program, redis_url
 
 queue = Queue.from_url(redis_url())
 
 
-async def echo(context: Any, *, payload: str = "", milliseconds: float = 0.0) -> str:
+async def echo(_context: Any, *, payload: str = "", milliseconds: float = 0.0) -> str:
     """The task."""
     return work.echo(payload, milliseconds)
 

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import redis
+
 from benchmarks import work
 from benchmarks.peer import PATIENCE, Peer, redis_url
 from skirret import Skirret
@@ -43,7 +44,7 @@ class Adapter(Peer):
         app.backend  # noqa: B018 - connected before the clock runs, as the other peers' clients are
         return super().trips(count, seconds)
 
-    def extra(self, count: int) -> dict[str, float]:
+    def own_figures(self, count: int) -> dict[str, float]:
         return self.beside_bare_client(count) | self.concurrent_calls()
 
     def beside_bare_client(self, count: int) -> dict[str, float]:

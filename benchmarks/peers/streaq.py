@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from streaq import Worker
+
 from benchmarks import work
 from benchmarks.peer import PATIENCE, AsyncPeer, program, redis_url
-from streaq import Worker
 
 worker: Worker[None] = Worker(redis_url=redis_url())
 

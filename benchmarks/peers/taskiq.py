@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks import work
-from benchmarks.peer import PATIENCE, AsyncPeer, program, redis_url
 from redis.asyncio import Redis
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
+
+from benchmarks import work
+from benchmarks.peer import PATIENCE, AsyncPeer, program, redis_url
 
 broker = RedisStreamBroker(redis_url()).with_result_backend(RedisAsyncResultBackend(redis_url()))
 
