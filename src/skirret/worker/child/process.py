@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import signal
@@ -13,6 +14,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from skirret import context, logs
+from skirret.backends.open import PLUGINS
+from skirret.url import parse
 from skirret.worker.child.execute import Executor
 from skirret.worker.child.link import Link
 from skirret.worker.child.slots import serve_with
@@ -44,6 +47,14 @@ def run_child(app: Skirret, start: Start, order: Fork, sock: int, permits: int) 
     _let_forks_go(link)
     serve_link(app, start.hostname, link, order.pool, order.slots)
     return 0
+
+
+def preload(app: Skirret, pool: str) -> None:
+    """Import what each child of `pool` will need, before the first fork: such pages are shared by all of them."""
+    serve_with(pool)
+    PLUGINS.load(parse(app.backend_url_in_use()).scheme)
+    if any(task.is_async for task in app.tasks.values()):
+        importlib.import_module("asyncio")
 
 
 def leave(code: int) -> NoReturn:

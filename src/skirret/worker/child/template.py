@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import importlib
 import os
 import select
 import signal
@@ -90,8 +89,6 @@ class Template:
     def _import(self, start: Start) -> None:
         from skirret.worker.child.describe import describe, load_app
 
-        importlib.import_module("skirret.worker.child.process")  # loaded before a fork, it is shared by the children
-
         die_with_parent(start.supervisor)
         began = time.perf_counter()
         try:
@@ -108,8 +105,6 @@ class Template:
         manifest.threads = _foreign_threads()
         self._fork_safe = not manifest.threads
         self._loaded = (start, app)
-        gc.collect()
-        gc.freeze()  # children share these pages; a collection in one must not copy them
         self._send(Imported(manifest))
 
     def _fork(self, order: Fork, sock: int, permits: int) -> None:
@@ -117,6 +112,12 @@ class Template:
             raise RuntimeError("a child was ordered before the app was imported")
         start, app = self._loaded
         me = os.getpid()
+        if self._fork_safe and not gc.get_freeze_count():
+            from skirret.worker.child.process import preload
+
+            preload(app, order.pool)
+            gc.collect()
+            gc.freeze()  # children share these pages; a collection in one must not copy them
         try:
             pid = os.fork() if self._fork_safe else _spawn(start, order, sock, permits)
         except OSError as exc:  # out of memory or of process numbers: that must not cost the children that there are

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import threading
 from types import FrameType
@@ -12,6 +11,8 @@ from skirret.worker.child.link import Stop
 from skirret.worker.frames import Outcome
 
 if TYPE_CHECKING:
+    import asyncio
+
     from skirret.worker.child.execute import Execution, Executor
     from skirret.worker.child.link import Link
     from skirret.worker.frames import Run
@@ -61,6 +62,8 @@ class CoroutineRunner:
     def run(self, execution: Execution) -> Any:
         """Run an ``async def`` task to its end."""
         if self._runner is None:
+            import asyncio  # heavy, and not needed where no task is a coroutine
+
             self._runner = asyncio.Runner()
         return self._runner.run(_awaited(execution))
 
