@@ -161,14 +161,35 @@ def test_a_frozen_server_is_told_within_the_deadline(backend, proxy):
     assert eventually(lambda: backend.fetch(["x"]) == {})
 
 
+def test_a_wait_outlives_a_short_outage(proxy, backend, writer):
+    later = Later(partial(backend.wait, ["x"], 10.0))
+    assert not later.done.wait(0.1)
+    with proxy.down():
+        writer.store([plain("x")])
+        assert not later.done.wait(0.7)
+    assert set(later.result()) == {"x"}
+
+
 def test_a_wait_fails_within_its_time_when_the_server_goes(proxy, backend):
-    later = Later(partial(backend.wait, ["x"], 3.0))
+    later = Later(partial(backend.wait, ["x"], 2.0))
     assert not later.done.wait(0.1)
     with proxy.down():
         start = time.monotonic()
         with pytest.raises(BackendError):
             later.result()
         assert time.monotonic() - start < 3.0
+        later = Later(partial(backend.wait, ["x"], 60.0))
+        with pytest.raises(BackendError):
+            later.result(20.0)
+        assert 4.0 < time.monotonic() - start < 10.0
+
+
+def test_a_pause_of_an_outage_is_interrupted(proxy, backend):
+    with proxy.down():
+        later = Later(partial(backend.wait, ["x"], 60.0))
+        assert not later.done.wait(0.3)
+        backend.interrupt()
+        assert later.result() == {}
 
 
 def test_each_cut_of_an_answer_leaves_one_outcome(proxy, backend, writer):

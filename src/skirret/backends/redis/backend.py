@@ -10,7 +10,7 @@ from typing import Any
 
 from skirret import clock, states
 from skirret.backends.base import ResultBackend
-from skirret.backends.redis.ear import Ear
+from skirret.backends.redis.ear import Ear, Wish
 from skirret.errors import BackendError, OperationalError, SkirretError
 from skirret.message import Record
 from skirret.serializers.compression import decompress
@@ -117,27 +117,43 @@ class RedisBackend(ResultBackend):
             return self._read(list(dict.fromkeys(task_ids)))
 
     def wait(self, task_ids: Sequence[str], timeout: float) -> dict[str, bytes]:
-        """Read, listen, read again, and then wait for what the server tells; see ``ear``."""
+        """Read, listen, read again, and then wait for what the server tells; see ``ear``.
+
+        A server that cannot be reached is tried again for as long as one call may take, so that its restart or a
+        failover goes unnoticed.
+        """
         deadline = clock.Deadline(timeout)
         ear = self._ear()
         with _as_backend_error(), ear.wish(task_ids) as wish:
+            well = clock.monotonic()
             while not wish.interrupted:
-                unsure = ear.unsure(wish)
+                try:
+                    unsure = ear.unsure(wish)
+                    found = self._look(ear, wish, unsure, deadline)
+                    if unsure:
+                        well = clock.monotonic()
+                    if found or deadline.passed():
+                        return found
+                except OperationalError:
+                    if deadline.passed() or clock.monotonic() - well >= self._store.address.deadline:
+                        raise
+                    ear.pause(wish, deadline)
+        return {}
+
+    def _look(self, ear: Ear, wish: Wish, unsure: Sequence[str], deadline: clock.Deadline) -> dict[str, bytes]:
+        """One round of `wait`: those that are finished, {} when it is time for the next round."""
+        found = self._finished(unsure, ear)
+        if found or deadline.passed():
+            return found
+        if unsure:
+            if ear.listen(unsure, deadline):
                 found = self._finished(unsure, ear)
-                if found or deadline.passed():
-                    return found
-                if unsure:
-                    if ear.listen(unsure, deadline):
-                        found = self._finished(unsure, ear)
-                        if found:
-                            return found
-                    ear.found_none(wish, unsure)
-                news = ear.hear(wish, deadline)
-                found = {one: payload for one, payload in news.items() if told_state(payload) is not None}
-                found |= self._finished([one for one in news if one not in found])
                 if found:
                     return found
-        return {}
+            ear.found_none(wish, unsure)
+        news = ear.hear(wish, deadline)
+        found = {one: payload for one, payload in news.items() if told_state(payload) is not None}
+        return found | self._finished([one for one in news if one not in found])
 
     def _finished(self, task_ids: Sequence[str], ear: Ear | None = None) -> dict[str, bytes]:
         """Those of these that are in a ready state."""

@@ -29,6 +29,9 @@ REST = 20.0
 DEAF_SECONDS = 0.1
 """How often the keys are read while the server does not let us listen."""
 
+AGAIN_SECONDS = 0.1
+"""Between two tries to reach a server that was not there."""
+
 DEAF_FOR = 5.0
 """Seconds after which a server that did not let us listen is asked again."""
 
@@ -245,6 +248,13 @@ class Ear:
                     break
             news, wish.news = wish.news, {}
             return news
+
+    def pause(self, wish: Wish, deadline: clock.Deadline) -> None:
+        """Wait a little before a server that was not there is tried again; an interrupt ends it."""
+        with self._lock:
+            if not wish.interrupted:
+                left = deadline.left()
+                self._changed.wait(AGAIN_SECONDS if left is None else min(left, AGAIN_SECONDS))
 
     def _attend(self, seconds: float) -> None:
         """Wait until something changed: at the line if nobody else does, else for the one who does."""
