@@ -58,14 +58,14 @@ def test_a_replica_is_refused(start: Start, tmp_path: Path) -> None:
 
 
 def test_a_master_that_is_made_a_replica_and_a_master_again_is_waited_for(start: Start, tmp_path: Path) -> None:
-    other, server = start(), start()
+    other, server = start("--repl-diskless-sync-delay", "0"), start()
     project = RedisProject(tmp_path, server.url)
     project.env["SKIRRET_WORKER_LEASE"] = "3"
     with project.worker("-c 1") as worker:
         project.send("empty").get(timeout=10)
         server.ask("REPLICAOF", "127.0.0.1", str(other.port))  # its data are gone, so the worker begins anew
-        worker.wait_until_it_says("Trouble with a server")
-        time.sleep(2.0)
+        worker.wait_until_it_says("others have taken over")
+        time.sleep(1.0)
         server.ask("REPLICAOF", "NO", "ONE")
         back = time.monotonic()
         project.send("empty").get(timeout=10)
