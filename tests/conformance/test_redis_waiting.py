@@ -16,6 +16,7 @@ from skirret.backends.redis import ear as ears
 from skirret.coordination.open import open_coordination
 from skirret.errors import BackendError
 from skirret.message import Record
+from skirret.results import ResultReader
 from skirret.testing.conformance.material import Later, eventually
 from tests.servers.proxy import Proxy
 from tests.servers.redis_servers import RedisServer, redis_binary
@@ -182,6 +183,16 @@ def test_a_wait_fails_within_its_time_when_the_server_goes(proxy, backend):
         with pytest.raises(BackendError):
             later.result(20.0)
         assert 4.0 < time.monotonic() - start < 10.0
+
+
+def test_get_does_not_notice_a_restart_of_the_server(proxy, backend, writer):
+    reader = ResultReader(backend)
+    later = Later(partial(reader.wait, "x", 20.0))
+    assert not later.done.wait(0.1)
+    with proxy.down():
+        assert not later.done.wait(2.5)
+    writer.store([plain("x")])
+    assert later.result().status == "SUCCESS"
 
 
 def test_a_pause_of_an_outage_is_interrupted(proxy, backend):

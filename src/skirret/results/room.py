@@ -20,8 +20,10 @@ from skirret.results.waiters import Awaiting, Blocked, Calling, Waiter, wake_all
 
 logger = logging.getLogger("skirret.results")
 
-LONGEST = 1.0
-"""Seconds of one ``backend.wait``: a bound for what a lost interrupt would cost, not a polling period."""
+LONGEST = 5.0
+"""Seconds of one ``backend.wait``: a bound for what a lost interrupt would cost, not a polling period.
+
+Not shorter than the outage of a server that a backend's wait outlives."""
 
 PATIENCE = 10.0
 """Seconds after which a follower looks around itself: a bound for what a lost wake-up would cost."""

@@ -112,6 +112,7 @@ def test_an_error_of_the_store_reaches_everybody_who_waits_once_each(stage):
 
 
 def test_an_interrupt_that_came_too_early_costs_a_moment_and_not_the_result(stage, monkeypatch):
+    monkeypatch.setattr("skirret.results.room.LONGEST", 0.5)
     first = Thread(stage.reader.wait, "a", 30)
     stage.somebody_waits("a")
     until(lambda: stage.reader.room()._watched == {"a"})
