@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from skirret import Skirret
+from skirret.brokers.base import Queue
 from skirret.brokers.open import open_broker
-from skirret.errors import BackendError, OperationalError
+from skirret.errors import BackendError, ImproperlyConfigured, OperationalError
 from skirret.outcome import Ack
 from skirret.stores.redis import store as store_module
 from skirret.stores.redis.store import Store, store_at
@@ -157,6 +158,22 @@ def test_killed_lines_are_replaced_without_a_word(app: Skirret, server: RedisSer
         app.send_task("work")
         server.ask("CLIENT", "KILL", "TYPE", "normal")
     assert app.broker.size("celery").ready == 20
+
+
+def test_a_replica_is_refused_at_first_and_waited_for_once_it_was_the_master(server: RedisServer) -> None:
+    first, later = open_broker(server.url, {"client_name": "first"}), open_broker(server.url, {"client_name": "later"})
+    first.declare([Queue(name="celery")])
+    server.ask("REPLICAOF", "127.0.0.1", "1")
+    try:
+        with pytest.raises(OperationalError, match="has become a replica"):
+            first.declare([Queue(name="celery")])
+        with pytest.raises(ImproperlyConfigured, match="sentinel://"):
+            later.declare([Queue(name="celery")])
+    finally:
+        server.ask("REPLICAOF", "NO", "ONE")
+        first.declare([Queue(name="celery")])
+        for broker in (first, later):
+            broker.close()
 
 
 def test_a_full_server_refuses_tasks_in_words_and_lets_workers_drain_it(tmp_path: Path) -> None:

@@ -64,8 +64,8 @@ def test_a_master_that_is_made_a_replica_and_a_master_again_is_waited_for(start:
     with project.worker("-c 1") as worker:
         project.send("empty").get(timeout=10)
         server.ask("REPLICAOF", "127.0.0.1", str(other.port))  # its data are gone, so the worker begins anew
-        worker.wait_until_it_says("others have taken over")
-        time.sleep(1.0)
+        worker.wait_until_it_says("Trouble with a server")
+        time.sleep(2.0)
         server.ask("REPLICAOF", "NO", "ONE")
         back = time.monotonic()
         project.send("empty").get(timeout=10)
