@@ -7,7 +7,7 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
@@ -20,6 +20,7 @@ from skirret.coordination.base import Coordination
 from skirret.errors import EmbeddedBrokerWarning
 from skirret.results import ResultReader
 from skirret.settings import Conf
+from skirret.settings.transports import broker_options, coordination_options, result_options
 
 Client = TypeVar("Client")
 
@@ -140,8 +141,7 @@ class Clients:
     def _open_broker(self) -> Broker:
         from skirret.brokers.open import open_broker
 
-        options: Mapping[str, Any] = {} if self.is_embedded() else self._conf().get("broker_transport_options") or {}
-        return open_broker(self.broker_url(), options)
+        return open_broker(self.broker_url(), {} if self.is_embedded() else broker_options(self._conf()))
 
     @property
     def backend(self) -> ResultBackend:
@@ -152,8 +152,7 @@ class Clients:
         from skirret.backends.open import open_backend
 
         conf = self._conf()
-        options: Mapping[str, Any] = conf.get("result_backend_transport_options") or {}
-        return open_backend(self.backend_url(), options if conf.get("result_backend") else {})
+        return open_backend(self.backend_url(), result_options(conf) if conf.get("result_backend") else {})
 
     @property
     def coordination(self) -> Coordination:
@@ -163,7 +162,9 @@ class Clients:
     def _open_coordination(self) -> Coordination:
         from skirret.coordination.open import open_coordination
 
-        return open_coordination(self.coordination_url())
+        return open_coordination(
+            self.coordination_url(), {} if self.is_embedded() else coordination_options(self._conf())
+        )
 
     @property
     def reader(self) -> ResultReader:

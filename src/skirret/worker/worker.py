@@ -20,6 +20,7 @@ from skirret.coordination.base import Coordination
 from skirret.coordination.open import open_coordination
 from skirret.errors import ImproperlyConfigured, SkirretError
 from skirret.settings import Conf
+from skirret.settings.transports import broker_options, coordination_options, result_options
 from skirret.worker.banner import banner
 from skirret.worker.child.slots import SLOTS
 from skirret.worker.fetch import Fetcher, Told
@@ -139,9 +140,13 @@ class Worker:
         conf = Conf.from_plain(manifest.settings)
         options = self.options
         logs.setup_from(conf, options.loglevel, options.logfile, json=options.log_json, color=options.color)
-        broker = open_broker(manifest.broker_url, conf.broker_transport_options or {})
-        backend = open_backend(manifest.backend_url, conf.result_backend_transport_options or {})
-        shared = open_coordination(manifest.coordination_url, {}) if manifest.coordination_url else None
+        broker = open_broker(manifest.broker_url, broker_options(conf))
+        backend = open_backend(manifest.backend_url, result_options(conf))
+        shared = (
+            open_coordination(manifest.coordination_url, coordination_options(conf))
+            if manifest.coordination_url
+            else None
+        )
         queues = self._queues(manifest, conf)
         if self.options.purge:
             purged = sum(broker.purge(queue.name) for queue in queues)

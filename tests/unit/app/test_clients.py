@@ -40,10 +40,29 @@ def test_a_broker_without_a_result_backend_has_no_results():
     assert not app.backend.enabled
 
 
-def test_of_several_broker_addresses_the_first_is_used_and_the_write_address_wins():
-    assert Skirret("x", broker="memory://a;memory://b").broker_url_in_use() == "memory://a"
-    assert Skirret("x", broker=["memory://a", "memory://b"]).broker_url_in_use() == "memory://a"
+def test_several_broker_addresses_are_handed_on_whole_and_the_write_address_wins():
+    several = "sentinel://a:26379;sentinel://b:26379"
+    assert Skirret("x", broker=several).broker_url_in_use() == several
+    assert Skirret("x", broker=several.split(";")).broker_url_in_use() == several
     assert Skirret("x", broker="memory://a", broker_write_url="memory://w").broker_url_in_use() == "memory://w"
+
+
+def test_settings_that_say_how_to_reach_a_server_become_its_options(monkeypatch):
+    asked = []
+    monkeypatch.setattr("skirret.brokers.open.open_broker", lambda url, options: asked.append(options) or "broker")
+    monkeypatch.setattr("skirret.backends.open.open_backend", lambda url, options: asked.append(options) or "backend")
+    app = Skirret("x", broker="redis://a", backend="redis://b", set_as_current=False)
+    app.conf.update(
+        priority_order="celery",
+        broker_use_ssl={"ssl_cert_reqs": "required"},
+        broker_transport_options={"global_keyprefix": "p:"},
+        redis_backend_use_ssl={"ssl_ca_certs": "ca.pem"},
+    )
+    assert (app.broker, app.backend) == ("broker", "backend")
+    assert asked == [
+        {"priority_order": "celery", "ssl": {"ssl_cert_reqs": "required"}, "global_keyprefix": "p:"},
+        {"ssl": {"ssl_ca_certs": "ca.pem"}},
+    ]
 
 
 def test_without_a_broker_messages_and_results_share_the_embedded_file(home):

@@ -64,6 +64,7 @@ def test_passwords_are_read_and_never_shown():
         ({}, "required", True),
         ({"ssl_cert_reqs": "CERT_NONE"}, "none", False),
         ({"ssl": {"ssl_cert_reqs": ssl.CERT_OPTIONAL}}, "optional", False),
+        ({"ssl": {"ssl_cert_reqs": 2}}, "required", True),
         ({"ssl": {"cert_reqs": "required", "ca_certs": "/ca"}}, "required", True),
     ],
 )

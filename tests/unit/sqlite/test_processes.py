@@ -11,11 +11,11 @@ import time
 
 import pytest
 
+from skirret import proof
 from skirret.brokers.base import Limits
 from skirret.brokers.sqlite import SqliteBroker
 from skirret.errors import OperationalError
 from skirret.outcome import Ack
-from skirret.stores.sqlite import proof
 from skirret.testing.conformance.material import Later, ids, message, messages, take
 
 needs_proc = pytest.mark.skipif(not proof.home(), reason="this system does not prove deaths")

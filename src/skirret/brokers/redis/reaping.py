@@ -6,11 +6,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from skirret import clock
+from skirret import clock, proof
 from skirret.brokers.base import Limits
 from skirret.brokers.redis import scripts
 from skirret.brokers.redis.slot import Slot
-from skirret.stores.sqlite import proof
 
 REAP_BATCH = 200
 """Messages that one script moves home, so that others get their turn."""

@@ -6,13 +6,13 @@ import os
 import sqlite3
 from collections.abc import Sequence
 
-from skirret import clock
+from skirret import clock, proof
 from skirret.brokers.base import Consumer, Limits
 from skirret.brokers.sqlite import messages, reaping, settling, taking
 from skirret.errors import OperationalError
 from skirret.message import Delivery
 from skirret.outcome import Settlement
-from skirret.stores.sqlite import proof, results
+from skirret.stores.sqlite import results
 from skirret.stores.sqlite.bells import CONSUMERS, RESULTS
 from skirret.stores.sqlite.store import Store
 

@@ -6,9 +6,8 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from skirret import clock
+from skirret import clock, proof
 from skirret.brokers.base import Limits
-from skirret.stores.sqlite import proof
 
 Peer = tuple[int, int, str, int, int]
 """Number, beat, home, process number and birth of a consumer."""

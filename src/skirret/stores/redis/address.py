@@ -158,6 +158,10 @@ def _keepalive(given: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted(wanted.items()))
 
 
+_VERIFY_MODES = {0: "CERT_NONE", 1: "CERT_OPTIONAL", 2: "CERT_REQUIRED"}
+"""``ssl.VerifyMode`` by its numbers, which the standard library fixes."""
+
+
 def _tls(url: Url, given: Mapping[str, Any]) -> tuple[tuple[str, Any], ...] | None:
     asked = given.get("ssl")
     if url.scheme not in TLS_SCHEMES and not _truth(asked):
@@ -166,7 +170,9 @@ def _tls(url: Url, given: Mapping[str, Any]) -> tuple[tuple[str, Any], ...] | No
     found.update({key: value for key, value in given.items() if key.startswith("ssl_")})
     found = {key if key.startswith("ssl_") else f"ssl_{key}": value for key, value in found.items()}
     wanted = found.get("ssl_cert_reqs", "required")
-    named = getattr(wanted, "name", str(wanted)).upper()  # ssl.CERT_NONE, "CERT_NONE", "none"
+    if isinstance(wanted, int) and wanted in _VERIFY_MODES:  # ssl.CERT_REQUIRED, or the number that it is elsewhere
+        wanted = _VERIFY_MODES[wanted]
+    named = str(wanted).upper()
     if named not in _REQUIREMENTS:
         raise ImproperlyConfigured(f"{url}: ssl_cert_reqs is one of required, optional and none, not {wanted!r}")
     found["ssl_cert_reqs"] = _REQUIREMENTS[named]

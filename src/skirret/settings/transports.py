@@ -1,0 +1,28 @@
+"""The options with which servers are opened: the transport options, and the settings that say the same elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skirret.settings.conf import Conf
+
+
+def broker_options(conf: Conf) -> dict[str, Any]:
+    """What the broker is opened with: ``broker_transport_options`` over ``priority_order`` and ``broker_use_ssl``."""
+    options: dict[str, Any] = {"priority_order": conf.priority_order}
+    if conf.broker_use_ssl:
+        options["ssl"] = conf.broker_use_ssl
+    return {**options, **(conf.broker_transport_options or {})}
+
+
+def result_options(conf: Conf) -> dict[str, Any]:
+    """What the result backend is opened with: ``result_backend_transport_options`` over ``redis_backend_use_ssl``."""
+    options: dict[str, Any] = {}
+    if conf.redis_backend_use_ssl:
+        options["ssl"] = conf.redis_backend_use_ssl
+    return {**options, **(conf.result_backend_transport_options or {})}
+
+
+def coordination_options(conf: Conf) -> dict[str, Any]:
+    """What the coordination is opened with: as the broker where it is on the broker's server, else nothing."""
+    return {} if conf.coordination_url else broker_options(conf)
