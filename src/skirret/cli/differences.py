@@ -36,4 +36,5 @@ DIFFERENCES: Final = (
         "imported by name",
         "the class if its module is loaded and it is an exception, else a faithful stand-in",
     ),
+    Difference("Redis eviction", "not looked at", "allkeys-* refused when a worker starts, volatile-* warned of"),
 )
