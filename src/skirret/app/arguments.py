@@ -3,10 +3,36 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 _KINDS = inspect.Parameter
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a function whose annotations may name what is not there, or not there yet.
+
+    Python 3.14 evaluates annotations only when they are asked for, so that they may name types imported for type
+    checkers alone or defined further down; asking for their values would fail. Here they are read as text.
+
+    Args:
+        function: any callable.
+
+    Returns:
+        The signature; on Python 3.14 and newer its annotations are strings, before that whatever the function has.
+
+    Raises:
+        TypeError: it is not callable.
+        ValueError: it has no signature, as some functions of C extensions.
+    """
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format
+
+        found = inspect.signature(function, annotation_format=Format.STRING)
+    else:
+        found = inspect.signature(function)
+    return found
 
 
 class Arguments:
@@ -23,7 +49,7 @@ class Arguments:
         self.name = name
         self._signature: inspect.Signature | None
         try:
-            self._signature = inspect.signature(run)
+            self._signature = signature_of(run)
         except (TypeError, ValueError):  # functions of C extensions may have none
             self._signature = None
             parameters: list[inspect.Parameter] = []
@@ -57,6 +83,14 @@ class Arguments:
             self._signature.bind(*args, **kwargs)
         except TypeError as exc:
             raise TypeError(
-                f"task {self.name!r} takes {self._signature}, but the call does not fit: {exc}. "
+                f"task {self.name!r} takes {_shown(self._signature)}, but the call does not fit: {exc}. "
                 "(typing=False on the task leaves this check to the worker.)"
             ) from None
+
+
+def _shown(signature: inspect.Signature) -> str:
+    if sys.version_info >= (3, 14):
+        text = signature.format(quote_annotation_strings=False)
+    else:
+        text = str(signature)
+    return text

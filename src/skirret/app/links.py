@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
+from skirret.app.arguments import signature_of
 from skirret.app.protocol import ConnectedApp
 from skirret.excinfo import ExceptionInfo
 from skirret.request import Context
@@ -43,7 +43,7 @@ def call_errbacks(app: ConnectedApp, request: Context, exc: BaseException, einfo
 def accepts_error(task: Any, signature: Any) -> bool:
     """Whether an errback takes (request, exc, traceback) beside its own arguments, rather than a task id alone."""
     try:
-        parameters = inspect.signature(task.run).parameters.values()
+        parameters = signature_of(task.run).parameters.values()
     except (TypeError, ValueError):
         return False
     given = len(signature.get("args") or ())

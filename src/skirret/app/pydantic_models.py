@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from skirret.app.arguments import signature_of
 from skirret.errors import MissingDependency
 
 
@@ -46,7 +48,7 @@ class PydanticModels:
         self._strict = strict
         self._context = {**(context or {}), "celery_app": app, "celery_task_name": name}
         self._dump = {"mode": "json", **(dump_kwargs or {})}
-        self._signature = inspect.signature(function)
+        self._signature = signature_of(function)
 
     @functools.cached_property
     def _models(self) -> dict[str, Any]:
@@ -54,8 +56,7 @@ class PydanticModels:
         try:
             hints = typing.get_type_hints(self._function)
         except (NameError, AttributeError, TypeError):
-            hints = {name: p.annotation for name, p in self._signature.parameters.items()}
-            hints["return"] = self._signature.return_annotation
+            hints = _present_annotations(self._function)
         found = {name: self._model(hint) for name, hint in hints.items()}
         return {name: model for name, model in found.items() if model is not None}
 
@@ -102,3 +103,15 @@ class PydanticModels:
             return self._leave(function(*bound.args, **bound.kwargs))
 
         return run
+
+
+def _present_annotations(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a function of which at least one names what is not there; that one is no model."""
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format
+
+        signature = inspect.signature(function, annotation_format=Format.FORWARDREF)
+    else:
+        signature = inspect.signature(function)
+    found = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    return {**found, "return": signature.return_annotation}
