@@ -16,7 +16,10 @@ from benchmarks.plan import BACKLOGS, PARTS, Plan
 from benchmarks.sample import Sample, medians
 from benchmarks.turns import Turns
 
+PAGE = environment.ROOT / "docs" / "performance.md"
 CHART = environment.ROOT / "docs" / "images" / "drain.svg"
+BEGIN = "<!-- Written by scripts/bench --docs. -->"
+END = "<!-- End of what scripts/bench wrote. -->"
 
 
 def names(known: Iterable[str], what: str) -> Any:
@@ -117,6 +120,13 @@ def about(plan: Plan, turns: Turns, version: str) -> dict[str, Any]:
     }
 
 
+def put(page: str, figures: str) -> str:
+    """`page` with `figures` between its marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{figures}\n{END}{after}"
+
+
 def run(options: argparse.Namespace) -> None:
     """Measure, print, write."""
     plan = plan_of(options)
@@ -138,4 +148,8 @@ def run(options: argparse.Namespace) -> None:
         options.json.write_text(text + "\n", encoding="utf-8")
     if options.chart:
         draw(turns.samples, options.chart)
+    if options.docs:
+        draw(turns.samples, CHART)
+        figures = report.as_page(told, turns.samples, turns.failures)
+        PAGE.write_text(put(PAGE.read_text(encoding="utf-8"), figures), encoding="utf-8")
     report.show(told, turns.samples, turns.failures)

@@ -6,9 +6,11 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+PROCESS_CLOCK = 2  # Linux, clock_getcpuclockid(3): the clock of a process is ~pid << 3 | 2
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -30,6 +32,15 @@ def cpu_seconds(pid: int) -> float:
             fields = Path(f"/proc/{each}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
             total += sum(map(int, fields[11:15]))
     return total / TICKS
+
+
+def run_seconds(pid: int) -> float:
+    """CPU time of the living processes of a tree so far, to the nanosecond: for what is nearly idle."""
+    total = 0.0
+    for each in tree(pid):
+        with contextlib.suppress(OSError):
+            total += time.clock_gettime((~each << 3) | PROCESS_CLOCK)
+    return total
 
 
 def memory_mb(pid: int) -> float:

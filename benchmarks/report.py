@@ -98,6 +98,36 @@ def show(about: dict[str, Any], samples: Sequence[Sample], failures: Sequence[Fa
         console.print(f"round {failure.turn}, {failure.peer}, {failure.part}: {failure.reason}", markup=False)
 
 
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, numbers to the right."""
+    aligned = ["---" if head in {"what", "budget"} else "---:" for head in heads]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, aligned, *rows]) + "\n"
+
+
+def as_page(about: dict[str, Any], samples: Sequence[Sample], failures: Sequence[Failure]) -> str:
+    """What stands between the marks of docs/performance.md."""
+    found = medians(samples)
+    measured = {peer for by_peer in found.values() for peer in by_peer}
+    peers = [name for name in ENTRIES if name in measured]
+    versions = [
+        f"{ENTRIES[name].title} {told.get(ENTRIES[name].library, '')}".strip()
+        + f" ({', '.join(f'{key} {value}' for key, value in told.items() if key != ENTRIES[name].library)})"
+        for name, told in about["versions"].items()
+    ]
+    plain = {key: value for key, value in about.items() if not isinstance(value, dict)}
+    lines = [
+        "![Drain of a backlog of no-op tasks](images/drain.svg)\n",
+        "Medians, and how many times better Skirret is (below 1: worse):\n",
+        markdown(SUMMARY_HEADS, summary_rows(found)),
+        "Medians of all:\n",
+        markdown(["what", *(ENTRIES[name].title for name in peers)], full_rows(found, peers)),
+        "Measured with: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in plain.items()) + ".\n",
+        "Versions: " + "; ".join(versions) + ".\n",
+    ]
+    lines += [f"- Round {each.turn}, {each.peer}, {each.part}: {each.reason}" for each in failures]
+    return "\n".join(lines)
+
+
 def as_json(about: dict[str, Any], samples: Sequence[Sample], failures: Sequence[Failure]) -> str:
     """Everything: the medians with their ratios, and each sample."""
     figures = []

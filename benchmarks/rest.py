@@ -26,7 +26,7 @@ def measure(session: Session, server: Server, plan: Plan) -> Iterator[tuple[Quan
     session.ask("first")
     began = time.perf_counter()
     session.start()
-    yield START, session.ask("await_first")["at"] - began
+    yield START, session.ask("await_first", wait=90)["at"] - began
     session.ask("trips", count=20, seconds=5.0)  # warms both sides
     trips = session.ask("trips", count=plan.calls, seconds=plan.seconds, wait=plan.seconds + 60)["seconds"]
     yield P50, statistics.median(trips) * 1e3
@@ -35,8 +35,8 @@ def measure(session: Session, server: Server, plan: Plan) -> Iterator[tuple[Quan
     session.check()
     yield PSS, session.memory()
     time.sleep(min(SETTLED, plan.idle))
-    began, cpu, commands = time.perf_counter(), session.cpu(), server.commands()
+    began, cpu, commands = time.perf_counter(), session.run_time(), server.commands()
     time.sleep(plan.idle)
     took = time.perf_counter() - began
-    yield CPU, (session.cpu() - cpu) / took * 100
+    yield CPU, (session.run_time() - cpu) / took * 100
     yield COMMANDS, (server.commands() - commands) / took

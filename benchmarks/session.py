@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from benchmarks import environment
 from benchmarks.peers import Entry
-from benchmarks.processes import cpu_seconds, memory_mb
+from benchmarks.processes import cpu_seconds, memory_mb, run_seconds
 
 SECONDS_TO_START = 60.0
 SECONDS_TO_STOP = 3.0  # then it is killed: everything is measured, nothing can be lost
@@ -144,6 +144,10 @@ class Session:
     def cpu(self) -> float:
         """CPU seconds of all processes of the worker so far."""
         return sum(cpu_seconds(worker.pid) for worker in self.workers)
+
+    def run_time(self) -> float:
+        """The same of its living threads, in finer steps."""
+        return sum(run_seconds(worker.pid) for worker in self.workers)
 
     def memory(self) -> float:
         """PSS of all processes of the worker, in MB."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Any
 
 from saq import Queue
@@ -17,6 +19,8 @@ async def echo(_context: Any, *, payload: str = "", milliseconds: float = 0.0) -
     """The task."""
     return work.echo(payload, milliseconds)
 
+
+MISSED = 0.5  # seconds
 
 settings = {"queue": queue, "functions": [echo]}
 
@@ -35,7 +39,11 @@ class Adapter(AsyncPeer):
 
     async def aresult(self, handle: Any) -> Any:
         job: Job = handle
-        await job.refresh(until_complete=PATIENCE)
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while not job.completed and asyncio.get_running_loop().time() < deadline:
+            # It subscribes after it has looked, and so may miss the word: it looks again.
+            with contextlib.suppress(asyncio.TimeoutError):
+                await job.refresh(until_complete=MISSED)
         return job.result if job.status is Status.COMPLETE else repr(job)
 
     async def aleft(self, sent: int) -> int:

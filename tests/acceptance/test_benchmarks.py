@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.compare import BEGIN, END, PAGE, put
 from benchmarks.drain import rate_of
 from benchmarks.peers import ENTRIES
 from benchmarks.plan import BACKLOGS, Backlog, Plan
-from benchmarks.report import best_peer, full_rows, ratio, summary_rows
-from benchmarks.sample import Quantity, Sample, medians, percentile, times_better
+from benchmarks.report import as_page, best_peer, full_rows, ratio, summary_rows
+from benchmarks.sample import Failure, Quantity, Sample, medians, percentile, times_better
 from benchmarks.work import calls, mean_milliseconds
 
 ROOT = Path(__file__).parents[2]
@@ -149,3 +150,20 @@ def test_the_headline_drain_comes_first_because_the_others_are_sized_by_it():
     assert BACKLOGS[0].headline
     assert [backlog.headline for backlog in BACKLOGS].count(True) == 1
     assert rate_of(BACKLOGS[0]).budget
+
+
+def test_figures_replace_the_earlier_ones_on_the_page_and_nothing_else():
+    page = f"# Title\n\n{BEGIN}\n\nold\n\n{END}\n\n## After\n"
+    assert put(page, "new\n") == f"# Title\n\n{BEGIN}\n\nnew\n\n{END}\n\n## After\n"
+    assert PAGE.read_text(encoding="utf-8").count(BEGIN) == 1
+    assert PAGE.read_text(encoding="utf-8").count(END) == 1
+
+
+def test_the_page_tells_medians_conditions_and_what_failed():
+    samples = [Sample(1, "skirret", DRAIN, 20.0), Sample(1, "huey", DRAIN, 5.0)]
+    about = {"load_before": 0.1, "versions": {"huey": {"huey": "3.5.4", "redis": "8.1.0"}}}
+    page = as_page(about, samples, [Failure(1, "saq", "drain, no-op", "only 99 of 100 results are right")])
+    assert "| drain, tasks/s | 20.0 | 5.00 |" in page
+    assert "load before 0.1" in page
+    assert "huey 3.5.4 (redis 8.1.0)" in page
+    assert "- Round 1, saq, drain, no-op: only 99 of 100 results are right" in page
