@@ -103,3 +103,15 @@ def follow(token, key):
     note("start", f"{key}+")
     note("follows", f"{key}/{token}")
     note("end", f"{key}+")
+
+
+@app.task
+def slow_once(key, seconds):
+    """Its first run takes `seconds`, later ones take none."""
+    token = note("start", key)
+    marker = Path(f"{LEDGER}.{key}")
+    if not marker.exists():
+        marker.touch()
+        time.sleep(seconds)
+    note("end", key)
+    return token

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from skirret.errors import BackendError, OperationalError
 from tests.acceptance.faulty import wait_until
+from tests.acceptance.processes import Program
 from tests.acceptance.redis_load import SAFE, RedisProject, left_over
 from tests.servers.proxy import Proxy
 from tests.servers.redis_servers import RedisServer, redis_binary
@@ -103,13 +105,16 @@ def two_workers_under_load(line: Line) -> Iterator[None]:
     with project.worker("-c 2 -n one@%h") as one, project.worker("-c 2 -n two@%h") as two:
         with Waiters(project) as waiters, project.producer(100.0):
             time.sleep(0.3)
+            before = descriptors(one, two)
             yield
         project.settle_down()
+        after = descriptors(one, two)
         assert one.stop() == 0
         assert two.stop() == 0
         said = one.said() + two.said()
     sent = project.sent()
     print(project.judge(), f"slowest call {sent.slowest:.2f} s, {waiters.slowest_send:.2f} s in a thread")
+    assert after <= before + 4, f"{before} descriptors before, {after} afterwards"
     assert "Took over" not in said
     assert "lease" not in said
     assert "Traceback" not in said
@@ -120,6 +125,11 @@ def two_workers_under_load(line: Line) -> Iterator[None]:
     assert not verdict.torn, verdict
     assert verdict.again == 0, verdict
     assert left_over(line.server) == []
+
+
+def descriptors(*workers: Program) -> int:
+    """How many files and sockets the supervisors have open."""
+    return sum(len(os.listdir(f"/proc/{worker.pid}/fd")) for worker in workers)
 
 
 def recovered(line: Line) -> float:
