@@ -103,14 +103,23 @@ class Fleet:
 
 
 def end(app: celery.Celery) -> None:
-    """Close a Celery app with all of its lines; handles that live on shall not open new ones when they go."""
-    if app._backend is not None:
-        consumer = app.backend.result_consumer
-        consumer.stop()
-        consumer._pubsub = None
-        gc.collect()
-        app.backend.client.connection_pool.disconnect()
+    """Close a Celery app with all lines of this thread."""
+    let_go(app)
     app.close()
+
+
+def let_go(app: celery.Celery) -> None:
+    """Close the lines to results of this thread, in each of which Celery keeps its own.
+
+    Handles that live on shall not open new ones when they go.
+    """
+    if app._backend is None:
+        return
+    consumer = app.backend.result_consumer
+    consumer.stop()
+    consumer._pubsub = None
+    gc.collect()
+    app.backend.client.connection_pool.disconnect()
 
 
 def until(condition: Any, patience: float = 20.0) -> Any:

@@ -20,6 +20,7 @@ from skirret.results import GroupResult
 from skirret.stores.redis.results import ResultKeys, told_state
 from skirret.wire import results as wire
 from tests.interop.conftest import EVERY, Sides
+from tests.interop.fleet import let_go
 
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated:DeprecationWarning")  # redis-py, of Celery's calls
 
@@ -120,6 +121,8 @@ def test_each_side_is_woken_by_the_others_results(both, client):
 
     def wait(name, app):
         got[name] = (app.AsyncResult(name).get(timeout=10), time.monotonic())
+        if app is theirs:
+            let_go(theirs)
 
     threads = [
         threading.Thread(target=wait, args=pair, daemon=True) for pair in (("for-us", ours), ("for-them", theirs))
