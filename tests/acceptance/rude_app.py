@@ -152,8 +152,8 @@ def _sleep_long():
 
 
 @app.task
-def multiply():
-    context = multiprocessing.get_context("fork")
+def multiply(method):
+    context = multiprocessing.get_context(method)
     with context.Pool(2) as pool:
         squares = pool.map(abs, [-1, -2, -3])
     stuck = context.Process(target=_sleep_long)
