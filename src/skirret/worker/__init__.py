@@ -14,8 +14,9 @@ def run(options: WorkerOptions) -> int:
     """Run a worker in this process until it is told to stop.
 
     Returns:
-        The exit code: 0 after a warm or cold stop, 69 if the broker stayed unreachable at start, 70 for a bug,
-        78 if the app or its settings cannot be used.
+        The exit code: 0 after a warm or cold stop, 69 if a server refused what had to be done before the start
+        (``--purge``), 78 if the app or its settings cannot be used, also when the app can no longer be imported later
+        on. A broker that is away is waited for.
     """
     from skirret.worker.worker import run_worker
 

@@ -23,6 +23,9 @@ RECEIVE = 256 * 1024
 MAX_OUTSTANDING = 2000
 """Frames that a child may hold, unless it has more slots."""
 
+READ_SPEED = 50e6
+"""Bytes a second at which even a child on a busy machine reads: a large frame gets that time before it can stall."""
+
 PERMITS_AT_ONCE = 512
 """Permits in one write: a page of a pipe, which is written whole or not at all."""
 
@@ -278,6 +281,8 @@ class ChildLine:
 
     def _io(self, mask: int) -> None:
         if mask & WRITE:
+            if self._batches:  # it reads a large batch, of which it cannot have started anything yet
+                self.progress = clock.monotonic() + len(self._batches[0].data) / READ_SPEED
             self._write()
         if mask & READ:
             self._read()

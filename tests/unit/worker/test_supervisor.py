@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -478,6 +479,37 @@ def test_a_stop_gives_suspects_back_too(stage: Stage) -> None:
     stage.take(2, crashes=1)
     stage.supervisor.stop()
     assert kinds(stage.fetched.settlements) == [("Release", 2)]
+
+
+@pytest.mark.parametrize("pause", [0.002, 0.0])
+def test_a_large_frame_gets_the_time_to_be_read(stage: Stage, monkeypatch: pytest.MonkeyPatch, pause: float) -> None:
+    link, line = stage.links[0], stage.children[0]
+    receive = link.receive
+    started: list[int] = []
+
+    def slowly(*flags: int) -> None:
+        time.sleep(pause)
+        receive(*flags)
+
+    def read_and_start() -> None:
+        link.next()
+        started.append(1)
+
+    monkeypatch.setattr(link, "receive", slowly)
+    child = threading.Thread(target=read_and_start, daemon=True)
+    head = Head(task="t", id="large")
+    stage.supervisor.taken(Taken([(Delivery(tag=1, queue="q", raw=b"x" * 10_000_000), head)]))
+    child.start()
+    stage.until(lambda: started)
+    assert line._seq == 1, "it was sent once and not taken back"
+
+
+def test_a_large_frame_that_a_stuck_child_does_not_read_is_taken_back(stage: Stage) -> None:
+    head = Head(task="t", id="large")
+    stage.supervisor.taken(Taken([(Delivery(tag=1, queue="q", raw=b"x" * 10_000_000), head)]))
+    began = time.monotonic()
+    stage.until(lambda: stage.children[0]._seq > 1 or not stage.children[0].outstanding)
+    assert time.monotonic() - began < 0.2
 
 
 # -- permits
