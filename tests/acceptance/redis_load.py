@@ -71,6 +71,19 @@ class RedisProject(Project):
     def __init__(self, directory: Path, broker: str, results: str = "") -> None:
         super().__init__(directory, broker, results)
         self.promises = directory / "sent.txt"
+        self._lines: list[list[str]] = []
+        self._read = 0
+
+    def lines(self) -> list[list[str]]:
+        """The tasks' ledger; what was read before is not read again."""
+        if self.ledger.exists():
+            with self.ledger.open("rb") as file:
+                file.seek(self._read)
+                new = file.read()
+            new = new[: new.rfind(b"\n") + 1]
+            self._read += len(new)
+            self._lines += [line.split() for line in new.decode().splitlines()]
+        return self._lines
 
     @contextlib.contextmanager
     def producer(self, rate: float = 400.0) -> Iterator[Program]:
@@ -105,7 +118,9 @@ class RedisProject(Project):
 
     def consumes_since(self, moment: float) -> bool:
         """Whether any task began that was sent after a moment of the monotonic clock."""
-        lines = (line.split() for line in self.promises.read_text().splitlines()[-2000:])
+        with self.promises.open("rb") as file:
+            file.seek(max(0, self.promises.stat().st_size - 100_000))
+            lines = [line.split() for line in file.read().decode().splitlines()[1:]]
         sent = {key for word, key, _, _, at in lines if word == "intent" and float(at) > moment}
         return any(word == "start" and key in sent for word, key, _, _ in self.lines()[-400:])
 

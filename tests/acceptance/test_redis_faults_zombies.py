@@ -1,4 +1,4 @@
-"""Workers on Redis that were frozen or cut off for longer than their lease: others do their work, and they are refused."""
+"""Workers on Redis that were frozen or cut off for longer than their lease are replaced, and refused afterwards."""
 
 from __future__ import annotations
 
