@@ -336,3 +336,15 @@ def test_released_messages_come_back_in_their_order(broker, consume, queue):
     held = take(consumer, 4)
     consumer.settle([Release(tag=one.tag) for one in held])
     assert [id_of(one.raw) for one in take(consumer, 6)] == list("abcdef")
+
+
+def test_a_delayed_message_goes_celerys_way_where_only_celerys_workers_are(server, broker, queue, consume):
+    later = message("later", queue, due=time.time() + 60)
+    server.ask("SADD", "_kombu.binding.celery.pidbox", "w1@h.celery.pidbox")
+    broker.publish([later])
+    size = broker.size(queue)
+    assert (size.ready, size.delayed) == (1, 0), "nobody of ours would ever move it"
+    consumer = consume(broker, queue)
+    consumer.beat()
+    broker.publish([message("kept", queue, due=time.time() + 60)])
+    assert broker.size(queue).delayed == 1, "a worker of ours beats for this queue"

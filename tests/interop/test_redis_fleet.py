@@ -96,19 +96,7 @@ def test_a_task_retries_on_the_side_that_runs_it(fleet, side, queue):
         send(fleet, side, queue, "hopeless").get(timeout=20)
 
 
-@pytest.mark.parametrize(
-    "side, queue",
-    [
-        DIRECTIONS[0],
-        pytest.param(
-            *DIRECTIONS[1].values,
-            id=DIRECTIONS[1].id,
-            marks=pytest.mark.xfail(
-                strict=True, reason="our producer keeps delayed messages where only our workers of that queue look"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("side, queue", DIRECTIONS)
 @pytest.mark.parametrize("by", ["countdown", "eta"])
 def test_a_task_waits_for_its_time(fleet, side, queue, by):
     due = time.time() + 1.0

@@ -18,7 +18,7 @@ for n = 1, count do
     local at = 7 + 5 * (n - 1)
     local due, step, queue = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
     if due ~= '' then told = told or tonumber(wall()) end
-    if due ~= '' and tonumber(due) > told then
+    if due ~= '' and tonumber(due) > told and keeps_time(queue) then
       later[#later + 1] = {queue, step, due, ARGV[at + 4]}
     else
       local key = list_of(queue, step)

@@ -84,6 +84,15 @@ local function any_due(queues)
   return #keys > 0 and redis.call('EXISTS', unpack(keys)) > 0
 end
 
+-- Whether a message of this queue that is not due yet may be kept among those that wait: only our workers move them.
+-- Where Celery's workers have been (they bind this) and none of ours beat lately for the queue, it goes Celery's way: into
+-- the ready list, with its eta. Whoever takes it waits; a worker of ours puts it off as soon as it comes.
+local function keeps_time(queue)
+  if RIGHT == '}' then return true end -- a cluster is not shared with Celery
+  if redis.call('EXISTS', BASE .. 'served:' .. queue) == 1 then return true end
+  return redis.call('EXISTS', LEFT .. '_kombu.binding.celery.pidbox') == 0
+end
+
 -- Publish one message; a nonce that was stored lately says that it was published before. '' is no nonce.
 local function publish(nonce, due, step, queue, message)
   if nonce ~= '' then
@@ -91,7 +100,7 @@ local function publish(nonce, due, step, queue, message)
       or redis.call('SISMEMBER', BASE .. 'nonces:before', nonce) == 1
     if known then return end
   end
-  if due ~= '' and tonumber(due) > tonumber(wall()) then
+  if due ~= '' and tonumber(due) > tonumber(wall()) and keeps_time(queue) then
     put_off(queue, step, due, '0:0:0:0', message)
   else
     append(queue, step, message)
