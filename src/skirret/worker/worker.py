@@ -34,7 +34,7 @@ from skirret.worker.template_line import AppFailed
 
 logger = logging.getLogger("skirret.worker")
 
-EXIT_OK, EXIT_BROKER, EXIT_BUG, EXIT_CONFIG = 0, 69, 70, 78
+EXIT_OK, EXIT_BROKER, EXIT_CONFIG = 0, 69, 78
 MANY_SLOTS = {"threads", "asyncio", "gevent", "eventlet"}
 PROCESSES = {"processes": "prefork"}
 
