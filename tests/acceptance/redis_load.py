@@ -156,7 +156,7 @@ class RedisProject(Project):
                 verdict.lost.append(f"{key} {sent.kinds[key]} {meta.status} began {len(began[key])} ended {ended[key]}")
             if len(parents[key]) > 1:
                 verdict.torn.append(key)
-            if sent.kinds[key] == "later" and min(began[key]) < sent.tried[key] + LATER - 0.002:
+            if sent.kinds[key] == "later" and began[key] and min(began[key]) < sent.tried[key] + LATER - 0.002:
                 verdict.early.append(key)
         verdict.again = sum(len(moments) - 1 for moments in began.values() if moments)
         return verdict
@@ -175,6 +175,7 @@ def left_over(server: RedisServer, db: int = 0) -> list[bytes]:
             for key in client.scan_iter(count=1000)
             if not key.startswith((b"celery-task-meta-", b"_kombu.binding"))
             and not (key.startswith(b"skirret:") and key.removeprefix(b"skirret:") in KEPT)
+            and not (key.startswith(b"skirret:served:") and 0 < client.ttl(key) <= 60)
         )
 
 
