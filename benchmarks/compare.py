@@ -56,9 +56,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--idle", type=float, help=f"seconds an idle worker is watched (default {usual.idle:g})")
     parser.add_argument("--concurrency", type=int, default=usual.concurrency, help="of a worker (default %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too; - for stdout only")
-    parser.add_argument(
-        "--chart", type=Path, metavar="FILE", help=f"write the chart there (for the docs: {CHART.name})"
-    )
+    parser.add_argument("--chart", type=Path, metavar="FILE", help="write the chart there, as SVG")
+    parser.add_argument("--docs", action="store_true", help="put figures and chart into docs/performance.md")
 
 
 def plan_of(options: argparse.Namespace) -> Plan:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
-from benchmarks.plan import Backlog, Plan
+from benchmarks.plan import Backlog
 from benchmarks.sample import Quantity
 from benchmarks.server import Server
 from benchmarks.session import Session, Trouble
 
 SKIPPED = 0.02  # of the backlog, until the clock runs: a worker's start is not part of the rate
-ENOUGH = 0.5  # seconds that a drain must last for its rate to be believed
-FIRST_GUESS = 200  # tasks
 
 
 def rate_of(backlog: Backlog) -> Quantity:
@@ -59,17 +56,3 @@ def drain(
         yield READ, count / read["seconds"]
     if read["right"] != count:
         raise Trouble(f"only {read['right']} of {count} results are right: {session.last_words()}")
-
-
-def pace(session: Session, server: Server, backlog: Backlog, plan: Plan) -> float:
-    """Roughly how many tasks a second it drains, from longer and longer backlogs."""
-    count = FIRST_GUESS
-    while True:
-        began = time.perf_counter()
-        found = dict(drain(session, server, backlog, count, 60))
-        rate = found.get(rate_of(backlog), count / (time.perf_counter() - began))
-        session.stop()
-        server.empty()
-        if count / rate > ENOUGH or count >= plan.most_tasks:
-            return rate
-        count *= 10

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import drain, enqueue, rest
 from benchmarks.peers import Entry
-from benchmarks.plan import Backlog, Plan
+from benchmarks.plan import BACKLOGS, Backlog, Plan
 from benchmarks.sample import Failure, Quantity, Sample
 from benchmarks.server import Server
 from benchmarks.session import Session, Trouble
@@ -17,6 +18,11 @@ from benchmarks.session import Session, Trouble
 def progress(text: str) -> None:
     """Tell on stderr what is being measured."""
     print(f"... {text}", file=sys.stderr, flush=True)
+
+
+FIRST_GUESS = 200  # tasks
+ENOUGH = 0.5  # seconds that a drain must last for its rate to be believed
+SECONDS_FOR_PACE = 10.0
 
 
 class Turns:
@@ -69,15 +75,24 @@ class Turns:
         self.versions[entry.name] = session.versions
         return session
 
+    def pace(self, entry: Entry) -> float:
+        """Roughly how many no-op tasks a second a queue drains, from longer and longer backlogs."""
+        headline = next(backlog for backlog in BACKLOGS if backlog.headline)
+        count = FIRST_GUESS
+        while True:
+            began = time.perf_counter()
+            with self.session(entry, self.plan.concurrency) as session:
+                found = dict(drain.drain(session, self.server, headline, count, SECONDS_FOR_PACE))
+            rate = found.get(drain.rate_of(headline), count / (time.perf_counter() - began))
+            if count / rate > ENOUGH or count >= self.plan.most_tasks:
+                return rate
+            count *= 10
+
     def measured(self, entry: Entry, part: str, backlog: Backlog | None) -> Iterator[tuple[Quantity, float]]:
         """What one queue yields at one part."""
         concurrency = (backlog and backlog.concurrency) or self.plan.concurrency
         if backlog is not None and self.plan.tasks is None and entry not in self.paces:
-            first = (
-                next(iter(self.plan.backlogs)) if self.plan.backlogs[0].headline else Backlog("no-op", headline=True)
-            )
-            with self.session(entry, self.plan.concurrency) as session:
-                self.paces[entry] = drain.pace(session, self.server, first, self.plan)
+            self.paces[entry] = self.pace(entry)
         with self.session(entry, concurrency) as session:
             if backlog is not None:
                 count = self.plan.length(backlog, self.paces.get(entry, 1.0))
