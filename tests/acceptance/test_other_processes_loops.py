@@ -97,8 +97,9 @@ def test_event_loops_in_several_threads_and_one_after_another_publish_and_wait(p
                     ticks += 1
             ticking = asyncio.ensure_future(tick())
             assert await asyncio.gather(*(work(n) for n in range(100))) == list(range(1, 101))
+            assert await (await nap.adelay(0.5)).aget(timeout=20) == 0.5
             ticking.cancel()
-            assert ticks > 5
+            assert ticks > 40, "the loop went on while a task ran for half a second"
 
         async def impatient():
             slow = await nap.adelay(1)

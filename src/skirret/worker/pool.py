@@ -150,7 +150,12 @@ class Pool:
         if self._stopping:
             return
         if self._template.is_gone:
-            self._template = self._new_template()
+            try:
+                self._template = self._new_template()
+            except OSError as exc:  # no process or descriptor is left; later there may be
+                logger.error("A new template process cannot be started: %s", exc)  # noqa: TRY400  the words tell all
+                self._respawn()
+                return
             self._template.attach(self._loop)
         isolated = sum(child.isolated for child in self.children)
         for _ in range(self._count - (len(self.children) - isolated)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -65,13 +66,19 @@ class TemplateLine:
         self._unwatch: Callable[[], object] = lambda: None
         self._sock, theirs = socket.socketpair()
         os.set_inheritable(theirs.fileno(), True)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "skirret.worker.child.template", str(theirs.fileno())],
-            pass_fds=(theirs.fileno(),),
-            stdin=subprocess.DEVNULL,
-        )
-        theirs.close()
-        self._sock.sendall(pack(Start(options, hostname, os.getpid())))
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "skirret.worker.child.template", str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+            )
+        except OSError:
+            self._sock.close()
+            raise
+        finally:
+            theirs.close()
+        with contextlib.suppress(OSError):  # it died at once; the end of its line will say so
+            self._sock.sendall(pack(Start(options, hostname, os.getpid())))
 
     @property
     def pid(self) -> int:
