@@ -105,8 +105,6 @@ class Peer:
 class AsyncPeer(Peer):
     """A task queue whose client is asynchronous: the same questions, answered on one event loop."""
 
-    reads_together = TOGETHER
-
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.loop = asyncio.new_event_loop()
@@ -122,6 +120,10 @@ class AsyncPeer(Peer):
     async def aresult(self, handle: Any) -> Any:
         """`result`, awaited."""
         raise NotImplementedError
+
+    async def aread(self, handle: Any) -> Any:
+        """The result of a task that is done, awaited."""
+        return await self.aresult(handle)
 
     async def aleft(self, sent: int) -> int:
         """`left`, awaited."""
@@ -161,10 +163,10 @@ class AsyncPeer(Peer):
 
     def results(self, handles: list[Any]) -> Iterator[Any]:
         async def some(batch: list[Any]) -> list[Any]:
-            return await asyncio.gather(*map(self.aresult, batch))
+            return await asyncio.gather(*map(self.aread, batch))
 
         rest = iter(handles)
-        while batch := list(islice(rest, self.reads_together)):
+        while batch := list(islice(rest, TOGETHER)):
             yield from self.loop.run_until_complete(some(batch))
 
     def trips(self, count: int, seconds: float) -> list[float]:

@@ -43,6 +43,7 @@ class Turns:
         self.versions: dict[str, dict[str, str]] = {}
         self.paces: dict[Entry, float] = {}
         self.turn = 0
+        self.began = time.monotonic()
 
     def run(self) -> None:
         """Measure everything."""
@@ -60,7 +61,8 @@ class Turns:
         for entry in self.queues:
             if entry.only_drains and backlog is None:
                 continue
-            progress(f"round {self.turn} of {self.plan.rounds}: {part}: {entry.title}")
+            minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
+            progress(f"{minutes:3}:{seconds:02} round {self.turn} of {self.plan.rounds}: {part}: {entry.title}")
             try:
                 for quantity, value in self.measured(entry, part, backlog):
                     self.samples.append(Sample(self.turn, entry.name, quantity, value))
