@@ -36,6 +36,7 @@ MOST = 2000  # messages in one script call, whose arguments Lua must unpack
 BATCH_BYTES = 4 << 20
 READ = 1 << 18
 SETTLED_TOGETHER = 1000
+FLUSHED = 0.01  # seconds for which a child keeps a result to itself
 EMPTY = 0.002  # seconds between two looks at an empty queue
 TASK = struct.Struct("<III")  # number, lengths of id and body
 RESULT_HEAD = struct.Struct("<II")  # number, length
@@ -88,6 +89,7 @@ def child(line: socket.socket) -> None:
     buffer = bytearray()
     while data := line.recv(READ):
         buffer += data
+        sent = time.monotonic()
         done: list[bytes] = []
         at = 0
         while len(buffer) - at >= TASK.size:
@@ -104,6 +106,9 @@ def child(line: socket.socket) -> None:
             })  # fmt: skip
             done += (RESULT_HEAD.pack(number, len(result)), result)
             at = end
+            if (now := time.monotonic()) - sent > FLUSHED:
+                line.sendall(b"".join(done))
+                done, sent = [], now
         del buffer[:at]
         if done:
             line.sendall(b"".join(done))  # may block: the supervisor reads whatever happens
