@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,9 @@ needs_redis = pytest.mark.skipif(shutil.which("redis-server") is None, reason="r
 
 def bench(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "benchmarks", *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170, check=False)
+    # Wide enough that no name of a figure is broken over two lines, however long the figures beside it are.
+    env = {**os.environ, "COLUMNS": "240"}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=170, check=False)
 
 
 def test_a_small_run_on_the_embedded_file_tells_every_figure_as_json():
