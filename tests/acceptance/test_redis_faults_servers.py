@@ -12,7 +12,7 @@ import redis
 from tests.acceptance.faulty import wait_until
 from tests.acceptance.processes import running
 from tests.acceptance.redis_load import SAFE, RedisProject, left_over
-from tests.servers.redis_servers import RedisServer, redis_binary
+from tests.servers.redis_servers import RedisServer, redis6_binary, redis_binary
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -25,8 +25,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     monkeypatch.delenv("SKIRRET_HOME")
     servers = []
 
-    def started(*options: str) -> RedisServer:
-        servers.append(RedisServer(redis_binary(), tmp_path / f"server-{len(servers)}", *options))
+    def started(*options: str, binary: str = "") -> RedisServer:
+        servers.append(RedisServer(binary or redis_binary(), tmp_path / f"server-{len(servers)}", *options))
         return servers[-1]
 
     yield started
@@ -91,6 +91,25 @@ def test_a_safe_server_is_not_warned_of(start: Start, tmp_path: Path) -> None:
         project.send("empty").get(timeout=10)
         assert "WARNING" not in worker.said()
     project.app.close()
+
+
+def test_redis_6_serves_workers_as_redis_7_does(start: Start, tmp_path: Path) -> None:
+    server = start(*SAFE, binary=redis6_binary())
+    project = RedisProject(tmp_path, server.url)
+    with project.worker("-c 2") as worker:
+        with project.producer():
+            wait_until(lambda: len(project.count("end")) > 200)
+            server.restart()
+            back = time.monotonic()
+            wait_until(lambda: project.consumes_since(back), 10.0)
+        project.settle_down()
+        assert worker.stop() == 0
+    verdict = project.judge()
+    project.app.close()
+    print(verdict)
+    assert verdict.again == 0, verdict
+    assert verdict.lost == verdict.torn == verdict.early == [], verdict
+    assert left_over(server) == []
 
 
 def test_a_full_server_is_drained_by_its_worker(start: Start, tmp_path: Path) -> None:

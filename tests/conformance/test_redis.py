@@ -1,4 +1,4 @@
-"""Redis, Valkey and a Redis Cluster sit the exam; each test meets an emptied server that can be cut off."""
+"""Redis 7 and 6.2, Valkey and a Redis Cluster sit the exam; each test meets an emptied server that can be cut off."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from skirret.backends.open import open_backend
 from skirret.brokers.open import open_broker
 from skirret.testing.conformance import BrokerExam
 from tests.servers.proxy import Proxy
-from tests.servers.redis_servers import RedisCluster, RedisServer, redis_binary, valkey_binary
+from tests.servers.redis_servers import RedisCluster, RedisServer, redis6_binary, redis_binary, valkey_binary
 
 EXACT = {"priority_steps": list(range(10))}
 """A list for each priority: with kombu's four, neighbours share one and come in the order of their arrival."""
@@ -25,6 +25,11 @@ def behind_a_proxy(binary, directory):
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory):
     yield from behind_a_proxy(redis_binary(), tmp_path_factory.mktemp("redis"))
+
+
+@pytest.fixture(scope="session")
+def redis6_server(tmp_path_factory):
+    yield from behind_a_proxy(redis6_binary(), tmp_path_factory.mktemp("redis-6"))
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +79,19 @@ class TestRedisBroker(Clients, BrokerExam):
     @pytest.fixture
     def outage(self, redis_server):
         return redis_server[1].down
+
+
+class TestRedis6Broker(Clients, BrokerExam):
+    """The oldest that is supported: its scripts carry no flags, and it lacks what Redis 7 brought."""
+
+    @pytest.fixture
+    def url(self, redis6_server):
+        redis6_server[0].ask("FLUSHALL")
+        return f"redis://127.0.0.1:{redis6_server[1].port}/0"
+
+    @pytest.fixture
+    def outage(self, redis6_server):
+        return redis6_server[1].down
 
 
 class TestValkeyBroker(Clients, BrokerExam):

