@@ -43,8 +43,7 @@ def worker(
     rules = Rules.of(manifest, stores_results=app.backend.enabled)
     supervisor = Supervisor(loop, rules)
     children = SoloPool(loop, Heard(supervisor.frames, supervisor.pump, supervisor.died, logger.critical), slots=slots)
-    supervisor.pool = children
-    told = Told(supervisor.taken, supervisor.settled, supervisor.fenced, supervisor.closed)
+    told = Told(supervisor.taken, supervisor.settled, supervisor.fenced, supervisor.ending.closed)
     fetcher = Fetcher(
         app.broker,
         app.backend,
@@ -55,8 +54,8 @@ def worker(
         loop.call_from_thread,
         told,
     )
-    supervisor.fetcher = fetcher
-    link = Link(children.child.child_sock, children.child.permits_read)
+    supervisor.attach(children, fetcher)
+    link = Link(children.child.child_sock, children.child.permits_read, children.chalk())
     threads = [
         threading.Thread(target=loop.run, name="skirret-supervisor", daemon=True),
         threading.Thread(target=serve_link, args=(app, hostname, link, pool, slots), name="skirret-slots", daemon=True),
@@ -67,7 +66,7 @@ def worker(
     try:
         yield supervisor
     finally:
-        loop.call_from_thread(supervisor.stop)
+        loop.call_from_thread(supervisor.ending.warm)
         for thread in threads:
             thread.join(30)
         if any(thread.is_alive() for thread in threads):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from skirret import clock
+from skirret.worker.board import Board
 from skirret.worker.frames import MAX_BATCH_BYTES, PERMIT, STOP_PERMIT, Run, Splitter, Up, pack, unpack_up
 from skirret.worker.job import Job
 from skirret.worker.loop import READ, WRITE, Loop
@@ -81,6 +82,7 @@ class ChildLine:
         self.progress = clock.monotonic()
         self._patience = PATIENCE
         self._offer_at = 0.0
+        self._last_seen: list[tuple[int, float]] | None = None
         self._loop = loop
         self._received = received
         self._seq = 0
@@ -90,6 +92,7 @@ class ChildLine:
         self._ungiven: deque[int] = deque()  # permits that the pipe had no room for
         self._sock, self.child_sock = socket.socketpair()
         self.permits_read, self._permits_write = os.pipe()
+        self.board = Board(slots)
         os.set_blocking(self.permits_read, False)
         os.set_blocking(self._permits_write, False)
         self._sock.setblocking(False)
@@ -113,6 +116,14 @@ class ChildLine:
             and len(self.outstanding) < self.most
             and self._buffered < MAX_BUFFERED
         )
+
+    def running(self) -> list[tuple[Job, float]]:
+        """The jobs that are in user code now, or were when the child died, each with the moment at which it got there.
+
+        Moments are of the monotonic clock. What the child was sent and is not here waits, is read, or has finished.
+        """
+        noted = self.board.running() if self._last_seen is None else self._last_seen
+        return [(self.outstanding[seq], began) for seq, began in noted if seq in self.outstanding]
 
     @property
     def most(self) -> int:
@@ -206,6 +217,7 @@ class ChildLine:
     def release_child_ends(self) -> None:
         """Close the descriptors that the child has its own copies of; the permit pipe's read end stays for `recall`."""
         self.child_sock.close()
+        self.board.handed_over()
 
     def close(self) -> list[Job]:
         """Read what the child still said, then let go of the line.
@@ -218,6 +230,9 @@ class ChildLine:
         unstarted = self.recall()
         self._unwatch()
         self.ready = False
+        if self._last_seen is None:
+            self._last_seen = self.board.running()
+            self.board.close()
         self._sock.close()
         self.child_sock.close()
         for fd in (self.permits_read, self._permits_write):

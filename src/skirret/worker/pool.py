@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from skirret import backoff, clock
 from skirret.errors import SkirretError
+from skirret.worker.board import Chalk
 from skirret.worker.child.orders import Fork, Forked
 from skirret.worker.child_line import ChildLine
 from skirret.worker.frames import Ready, Up
@@ -169,7 +170,7 @@ class Pool:
         self.children.append(child)
         self._by_number[child.number] = child
         order = Fork(child.number, self._kind, slots)
-        self._template.fork(order, [child.child_sock.fileno(), child.permits_read])
+        self._template.fork(order, [child.child_sock.fileno(), child.permits_read, child.board.fd])
         return child
 
     def _forked(self, notice: Forked) -> None:
@@ -262,6 +263,10 @@ class SoloPool:
         self.child = ChildLine(loop, 1, slots, self._frames)
         self.child.pid = os.getpid()
         self.children = [self.child]
+
+    def chalk(self) -> Chalk:
+        """What the slots write on the board of their line with."""
+        return Chalk(os.dup(self.child.board.fd), self.child.slots)
 
     def stop(self) -> None:
         """Ask the main thread to finish what it runs and leave."""

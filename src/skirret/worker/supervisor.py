@@ -1,14 +1,13 @@
-"""The supervisor: what it does when messages come, outcomes come, children die, and when it is told to stop.
+"""The supervisor: what it does when messages come, outcomes come and children die.
 
-One loop owns all of its state. Decisions are made by admission, dispatch and settle; here they are carried out.
+One loop owns all of its state. Decisions are made by admission, dispatch and settle; here they are carried out. What
+was not finished goes to the losses, and the end of it all has a file of its own.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from enum import Enum
-from typing import Protocol
 
 from skirret import clock
 from skirret.message import Delivery, Malformed
@@ -18,12 +17,14 @@ from skirret.worker import admission
 from skirret.worker.child_line import ChildLine
 from skirret.worker.dispatch import STALL, Dispatcher
 from skirret.worker.durations import Durations
+from skirret.worker.ending import Children, Ending
 from skirret.worker.fetch import Fetcher, Taken
 from skirret.worker.frames import Outcome, Report, Up
 from skirret.worker.job import Job
 from skirret.worker.loop import Loop, Timer
+from skirret.worker.losses import Losses
 from skirret.worker.rules import Rules
-from skirret.worker.settle import Records, after_crash, settlement
+from skirret.worker.settle import Records, settlement
 
 logger = logging.getLogger("skirret.worker")
 
@@ -32,37 +33,6 @@ ISOLATE_DELIVERIES = 3
 
 EAGER_REFILL = 256
 """Ask for more before the last job is handed out, if at least so many can be taken."""
-
-COLD_PATIENCE = 2.0
-"""Seconds after which a cold stop ends, whatever has not answered."""
-
-
-class Phase(Enum):
-    """Where a worker is in its life."""
-
-    RUNNING = "running"
-    WARM = "waiting for running tasks"
-    COLD = "killing running tasks"
-    CLOSING = "settling"
-
-
-class Children(Protocol):
-    """What the supervisor needs of a pool."""
-
-    children: list[ChildLine]
-
-    def stop(self) -> None:
-        """Ask all children to finish and leave."""
-
-    def kill(self) -> bool:
-        """End all children now; False where that cannot be done."""
-        ...
-
-    def replace(self, child: ChildLine) -> None:
-        """Kill one child; another takes its place."""
-
-    def isolate(self) -> None:
-        """Offer a child in which a suspect runs alone, where the others have many slots."""
 
 
 class Supervisor:
@@ -77,16 +47,20 @@ class Supervisor:
         self.loop = loop
         self.rules = rules
         self.records = Records(rules)
-        self.phase = Phase.RUNNING
+        self.losses = Losses(rules, self.records)
         self.dispatcher = Dispatcher(Durations())
         self.pool: Children
         self.fetcher: Fetcher
-        self.abandoned = False
-        """Whether a task still runs that nobody waits for."""
         self._asked = False
         self._acking: dict[int, tuple[ChildLine, Job]] = {}
         self._settling: dict[int, tuple[ChildLine, Job]] = {}
         self._tick: Timer | None = None
+        self.ending = Ending(loop, self.dispatcher, self.losses, rules.grace, self._acking, self.pump)
+
+    def attach(self, pool: Children, fetcher: Fetcher) -> None:
+        """Work with these children and this fetcher from now on."""
+        self.pool = self.ending.pool = pool
+        self.fetcher = self.ending.taker = self.losses.server = fetcher
 
     # -- messages
 
@@ -96,7 +70,7 @@ class Supervisor:
         now = clock.wall()
         settlements: list[Settlement] = []
         jobs: list[Job] = []
-        if self.phase is not Phase.RUNNING:
+        if not self.ending.running:
             self.fetcher.settle([Release(tag=delivery.tag) for delivery, _ in taken.deliveries])
             return
         for delivery, head in taken.deliveries:
@@ -126,7 +100,7 @@ class Supervisor:
             if not carried_out:
                 logger.warning("An outcome came too late: its message had been given to another worker.")
         self.pump()
-        self._finish_if_done()
+        self.ending.finish_if_done()
 
     def fenced(self) -> None:
         """Our lease ran out: what we hold runs elsewhere. Stop running it and begin anew."""
@@ -147,7 +121,7 @@ class Supervisor:
                 self.pool.replace(child)
         self.fetcher.begin_anew()
         self.pump()
-        self._finish_if_done()
+        self.ending.finish_if_done()
 
     # -- children
 
@@ -176,23 +150,21 @@ class Supervisor:
         if settlements:
             self.fetcher.settle(settlements)
         self.pump()
-        self._finish_if_done()
+        self.ending.finish_if_done()
 
     def died(self, child: ChildLine, unstarted: Sequence[Job], how: str, blame: bool) -> None:
         """A child is gone: what it had not started runs elsewhere, what it ran is judged."""
         self.dispatcher.put_back([job for job in unstarted if not job.stale])
-        started = [job for job in child.outstanding.values() if not job.stale]
+        innocent, suspects = blame_of(child)
         child.outstanding.clear()
-        # One slot works in order: all but the last had finished, only their reports are gone with the child.
-        innocent, suspects = (started[:-1], started[-1:]) if child.slots == 1 else ([], started)
-        self._release(innocent)
-        if self.phase is Phase.COLD or not blame:
-            self._release(suspects)
+        self.losses.release(innocent)
+        if self.ending.interrupting or not blame:
+            self.losses.release(suspects)
         else:
-            self._convict(suspects, how)
-        self._give_back()
+            self.losses.convict(suspects, how)
+        self.ending.give_back()
         self.pump()
-        self._finish_if_done()
+        self.ending.finish_if_done()
 
     def pump(self) -> None:
         """Hand out what can be handed out, ask for more if there is room, and look again soon."""
@@ -203,53 +175,13 @@ class Supervisor:
             self.fetcher.settle([Ack(tag=job.delivery.tag)])
         if self.dispatcher.suspects:
             self.pool.isolate()
-        if self.phase is Phase.RUNNING and not self._asked:
+        if self.ending.running and not self._asked:
             want = self.dispatcher.want(children)
             if want >= EAGER_REFILL or (want > 0 and not self.dispatcher.pending):
                 self._asked = True
                 self.fetcher.want(want)
         if self._tick is None and self._needs_tick():
             self._tick = self.loop.call_later(STALL, self._ticked)
-
-    # -- the end
-
-    def stop(self) -> None:
-        """Warm: start nothing more, give unstarted work back, wait for what runs."""
-        if self.phase is not Phase.RUNNING:
-            return
-        self.phase = Phase.WARM
-        self.fetcher.want(0)
-        for child in self.pool.children:
-            self.dispatcher.put_back(child.recall())
-        self._give_back()
-        running = sum(child.held() for child in self.pool.children)
-        if running:
-            logger.warning("Warm shutdown: %d task(s) still run; INT once more, or QUIT, stops at once.", running)
-        if self.rules.grace is not None:
-            self.loop.call_later(self.rules.grace, self.stop_now)
-        self.pump()  # what is acknowledged already must run here: nobody else has it
-        self._finish_if_done()
-
-    def stop_now(self) -> None:
-        """Cold: kill what runs and give it back; it is not recorded as failed."""
-        if self.phase in {Phase.COLD, Phase.CLOSING}:
-            return
-        if self.phase is Phase.RUNNING:
-            self.stop()
-        if self.phase is Phase.WARM:
-            self.phase = Phase.COLD
-            logger.warning("Cold shutdown: running tasks are interrupted and go back to their queues.")
-            if not self.pool.kill():
-                self._abandon()
-            self._give_back()
-            self.loop.call_later(COLD_PATIENCE, self._finish)
-            self._finish_if_done()
-
-    def closed(self) -> None:
-        """The fetcher has settled everything and let go, or cannot work at all."""
-        self.phase = Phase.CLOSING
-        self.pool.stop()
-        self.loop.stop()
 
     # -- inside
 
@@ -291,8 +223,8 @@ class Supervisor:
         raise AssertionError(decision)
 
     def _start_acked(self, child: ChildLine, job: Job) -> None:
-        if self.phase in {Phase.COLD, Phase.CLOSING}:
-            self._lose([job], "stopped before it began")
+        if self.ending.interrupting:
+            self.losses.lose([job], "stopped before it began")
         elif child in self.pool.children and child.ready:
             child.send([job])
         else:
@@ -308,48 +240,6 @@ class Supervisor:
         if isinstance(told, (Ack, DeadLetter)) and told.successors:
             self.fetcher.publish(told.successors)
 
-    def _give_back(self) -> None:
-        """While stopping: what waits goes back to the broker; what is acknowledged runs here, or is lost if we kill."""
-        if self.phase is not Phase.RUNNING:
-            self._release(self.dispatcher.clear(acked=self.phase is not Phase.WARM))
-
-    def _release(self, jobs: Sequence[Job]) -> None:
-        self._lose([job for job in jobs if job.acked], "stopped by its worker's end")
-        held = [job for job in jobs if not (job.acked or job.stale)]
-        # The last one first: each goes to the front of its queue, so that the old order comes out.
-        self.fetcher.settle([Release(tag=job.delivery.tag) for job in reversed(held)])
-
-    def _convict(self, jobs: Sequence[Job], how: str) -> None:
-        now = clock.wall()
-        self._lose([job for job in jobs if job.acked], how)
-        for job in jobs:
-            if job.acked:
-                continue
-            delivery, head = job.delivery, job.head
-            logger.error("Task %s[%s]: its process was %s", head.task, head.id, how)
-            traits = self.rules.tasks.get(head.task)
-            if traits is not None and traits.reject_on_worker_lost is False:
-                self.fetcher.settle([Ack(tag=delivery.tag, result=self.records.lost(head, how))])
-                continue
-            told = after_crash(
-                delivery.tag, delivery.crashes, how, self.records.lost(head, how), limit=self.rules.crashes, now=now
-            )
-            self.fetcher.settle([told])
-
-    def _lose(self, jobs: Sequence[Job], how: str) -> None:
-        """Tasks acknowledged before they began cannot be given back: record what happened."""
-        for job in jobs:
-            record = self.records.lost(job.head, how)
-            if record is not None:
-                self.fetcher.store([record])
-
-    def _abandon(self) -> None:
-        """What runs cannot be killed: give it back all the same; the process ends without it."""
-        for child in self.pool.children:
-            self._release(list(child.outstanding.values()))
-            self.abandoned = self.abandoned or bool(child.outstanding)
-            child.outstanding.clear()
-
     def _needs_tick(self) -> bool:
         if self.dispatcher.waiting():
             return True
@@ -358,21 +248,19 @@ class Supervisor:
     def _ticked(self) -> None:
         self._tick = None
         self.dispatcher.take_back(self.pool.children)
-        self._give_back()
+        self.ending.give_back()
         self.pump()
-        if self.phase is Phase.RUNNING:
-            self._release(self.dispatcher.hopeless())
+        if self.ending.running:
+            self.losses.release(self.dispatcher.hopeless())
         else:
-            self._finish_if_done()
+            self.ending.finish_if_done()
 
-    def _finish_if_done(self) -> None:
-        if self.phase not in {Phase.WARM, Phase.COLD} or self._acking or self.dispatcher.waiting():
-            return
-        if not any(child.held() for child in self.pool.children):
-            self._finish()
 
-    def _finish(self) -> None:
-        if self.phase is not Phase.CLOSING:
-            self.phase = Phase.CLOSING
-            self.pool.stop()
-            self.fetcher.finish()
+def blame_of(child: ChildLine) -> tuple[list[Job], list[Job]]:
+    """Of what a dead child had begun: the jobs that were not running, and those of which one ended it."""
+    begun = [job for job in child.outstanding.values() if not job.stale]
+    running = {id(job) for job, _ in child.running()}
+    if not running:
+        # It died while it read a message. One slot works in order: what came before the last had finished.
+        return (begun[:-1], begun[-1:]) if child.slots == 1 else ([], begun)
+    return [job for job in begun if id(job) not in running], [job for job in begun if id(job) in running]

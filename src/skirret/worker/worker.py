@@ -29,7 +29,7 @@ from skirret.worker.manifest import Manifest
 from skirret.worker.options import WorkerOptions
 from skirret.worker.pool import Heard, Pool, SoloPool
 from skirret.worker.rules import Rules
-from skirret.worker.supervisor import Phase, Supervisor
+from skirret.worker.supervisor import Supervisor
 from skirret.worker.template_line import AppFailed
 
 logger = logging.getLogger("skirret.worker")
@@ -106,7 +106,7 @@ class Worker:
         supervising = threading.Thread(target=self._supervise_solo, name="skirret-supervisor")
         supervising.start()
         # The socket and pipe ends that a forked child would own belong to this thread.
-        link = Link(pool.child.child_sock, pool.child.permits_read)
+        link = Link(pool.child.child_sock, pool.child.permits_read, pool.chalk())
         serve_link(app, self.hostname, link, "solo", 1)
         supervising.join()
         pool.close()
@@ -133,7 +133,7 @@ class Worker:
 
     def _supervise_solo(self) -> None:
         self.loop.run()
-        if self.supervisor.abandoned:
+        if self.supervisor.ending.abandoned:
             os._exit(EXIT_OK)  # cold: the main thread is inside a task, which has gone back to its queue
 
     def _assemble(self, manifest: Manifest, pool: Pool | SoloPool, kind: str, children: int, slots: int) -> None:
@@ -153,8 +153,8 @@ class Worker:
             logger.warning("Purged %d message(s).", purged)
         rules = Rules(manifest.tasks, conf, stores_results=backend.enabled, grace=self.options.grace)
         self.supervisor = Supervisor(self.loop, rules)
-        self.supervisor.pool = pool
-        self.fetcher = self.supervisor.fetcher = self._new_fetcher(broker, backend, shared, queues, rules)
+        self.fetcher = self._new_fetcher(broker, backend, shared, queues, rules)
+        self.supervisor.attach(pool, self.fetcher)
         if not self.options.quiet:
             names = [queue.name for queue in queues]
             text = banner(manifest, self.hostname, pool=kind, children=children, slots=slots, queues=names)
@@ -169,7 +169,8 @@ class Worker:
         queues: list[Queue],
         rules: Rules,
     ) -> Fetcher:
-        told = Told(self.supervisor.taken, self.supervisor.settled, self.supervisor.fenced, self.supervisor.closed)
+        supervisor = self.supervisor
+        told = Told(supervisor.taken, supervisor.settled, supervisor.fenced, supervisor.ending.closed)
         call = self.loop.call_from_thread
         return Fetcher(broker, backend, shared, queues, rules.limits, rules.max_bytes, call, told)
 
@@ -215,18 +216,18 @@ class Worker:
 
     def _catch_signals(self) -> None:
         signal.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, self._handler(self.supervisor.stop))
+        signal.signal(signal.SIGTERM, self._handler(self.supervisor.ending.warm))
         signal.signal(signal.SIGINT, self._handler(self._stop))
-        signal.signal(signal.SIGQUIT, self._handler(self.supervisor.stop_now))
+        signal.signal(signal.SIGQUIT, self._handler(self.supervisor.ending.cold))
 
     def _handler(self, action: Callable[[], None]) -> Callable[[int, FrameType | None], None]:
         return lambda _signum, _frame: self.loop.call_from_thread(action)
 
     def _stop(self) -> None:
-        if self.supervisor.phase is Phase.RUNNING:
-            self.supervisor.stop()
+        if self.supervisor.ending.running:
+            self.supervisor.ending.warm()
         else:
-            self.supervisor.stop_now()
+            self.supervisor.ending.cold()
 
     def _frames(self, *args: object) -> None:
         self.supervisor.frames(*args)  # type: ignore[arg-type]
@@ -242,7 +243,7 @@ class Worker:
     def _app_broke(self, exc: SkirretError) -> None:
         logger.critical("The app cannot be imported any more; this worker stops: %s", exc)
         self.broken = True
-        self.supervisor.stop()
+        self.supervisor.ending.warm()
 
 
 def node_name(text: str | None) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
 from skirret.message import Delivery
 from skirret.wire.envelope import Head
+from skirret.worker.board import Chalk
 from skirret.worker.child.link import Link
 from skirret.worker.child_line import ChildLine
 from skirret.worker.frames import Outcome, Up
@@ -20,6 +22,11 @@ def job(tag: int, name: str = "t", raw: bytes = b"{}", **kwargs: bool) -> Job:
     return Job(Delivery(tag=tag, queue="q", raw=raw), head, **kwargs)
 
 
+def link_of(line: ChildLine) -> Link:
+    """The child's end of `line`."""
+    return Link(line.child_sock, line.permits_read, Chalk(os.dup(line.board.fd), line.slots))
+
+
 class Pair:
     """Both ends of a line; what came up lands in `heard`."""
 
@@ -28,7 +35,7 @@ class Pair:
         self.heard: list[Up] = []
         self.line = ChildLine(self.loop, 1, slots, self._received)
         self.line.ready = True
-        self.link = Link(self.line.child_sock, self.line.permits_read)
+        self.link = link_of(self.line)
 
     def _received(self, line: ChildLine, frames: list[Up]) -> None:
         for frame in frames:

@@ -17,13 +17,14 @@ from skirret.wire import results
 from skirret.wire.envelope import Head
 from skirret.worker.child.link import Link, Stop
 from skirret.worker.child_line import ChildLine
+from skirret.worker.ending import Phase
 from skirret.worker.fetch import Taken
 from skirret.worker.frames import Outcome
 from skirret.worker.loop import Loop
 from skirret.worker.manifest import TaskTraits
 from skirret.worker.rules import Rules
-from skirret.worker.supervisor import Phase, Supervisor
-from tests.unit.worker.crew import job
+from skirret.worker.supervisor import Supervisor
+from tests.unit.worker.crew import job, link_of
 
 
 class Fetched:
@@ -65,13 +66,12 @@ class Stage:
         conf.update(settings)
         self.supervisor = Supervisor(self.loop, Rules(tasks, conf, stores_results=True))
         self.fetched = Fetched()
-        self.supervisor.fetcher = self.fetched  # type: ignore[assignment]
-        self.supervisor.pool = self
+        self.supervisor.attach(self, self.fetched)  # type: ignore[arg-type]
         self.replaced: list[ChildLine] = []
         self.stopped = self.killed = False
         self.slots = slots
         self.children = [ChildLine(self.loop, n, slots, self.supervisor.frames) for n in range(count)]
-        self.links = [Link(child.child_sock, child.permits_read) for child in self.children]
+        self.links = [link_of(child) for child in self.children]
         for child in self.children:
             child.ready = True
 
@@ -99,7 +99,7 @@ class Stage:
         child = ChildLine(self.loop, len(self.children) + 10, slots, self.supervisor.frames)
         child.ready = True
         self.children.append(child)
-        self.links.append(Link(child.child_sock, child.permits_read))
+        self.links.append(link_of(child))
         return child
 
     # -- what happens
@@ -133,7 +133,7 @@ class Stage:
             fresh = ChildLine(self.loop, line.number + 100, self.slots, self.supervisor.frames)
             fresh.ready = True
             self.children.insert(child, fresh)
-            self.links.insert(child, Link(fresh.child_sock, fresh.permits_read))
+            self.links.insert(child, link_of(fresh))
             self.supervisor.pump()
 
     def until(self, condition: Callable[[], object], seconds: float = 2.0) -> None:
@@ -175,15 +175,15 @@ def test_an_acknowledged_task_that_had_not_begun_when_the_stop_came_still_runs(s
     stage.take(1, name="early")
     stage.settle_all()
     assert stage.children[0].outstanding, "sent, not started"
-    stage.supervisor.stop()
-    assert stage.supervisor.phase is Phase.WARM
+    stage.supervisor.ending.warm()
+    assert stage.supervisor.ending.phase is Phase.WARM
     stage.run()
     assert stage.fetched.finished
 
 
 def test_a_task_whose_acknowledgement_is_on_its_way_when_the_stop_comes_still_runs(stage: Stage) -> None:
     stage.take(1, name="early")
-    stage.supervisor.stop()
+    stage.supervisor.ending.warm()
     assert not stage.fetched.finished
     stage.settle_all()
     stage.run()
@@ -193,7 +193,7 @@ def test_a_task_whose_acknowledgement_is_on_its_way_when_the_stop_comes_still_ru
 def test_a_cold_stop_ends_although_an_acknowledged_task_waits_and_records_its_loss(stage: Stage) -> None:
     stage.take(1, name="early")
     stage.settle_all()
-    stage.supervisor.stop_now()
+    stage.supervisor.ending.cold()
     stage.die()
     stage.until(lambda: stage.fetched.finished)
     assert [(record.task_id, record.state) for record in stage.fetched.stored] == [("id-1", "FAILURE")]
@@ -201,14 +201,14 @@ def test_a_cold_stop_ends_although_an_acknowledged_task_waits_and_records_its_lo
 
 def test_a_cold_stop_does_not_wait_for_an_acknowledgement_that_never_comes(stage: Stage) -> None:
     stage.take(1, name="early")
-    stage.supervisor.stop_now()
+    stage.supervisor.ending.cold()
     stage.die()
     stage.until(lambda: stage.fetched.finished, 4)
 
 
 def test_a_cold_stop_records_the_loss_of_a_task_that_is_acknowledged_meanwhile(stage: Stage) -> None:
     stage.take(1, name="early")
-    stage.supervisor.stop_now()
+    stage.supervisor.ending.cold()
     stage.die()
     assert not stage.fetched.finished
     stage.settle_all()
@@ -219,7 +219,7 @@ def test_a_cold_stop_records_the_loss_of_a_task_that_is_acknowledged_meanwhile(s
 def test_a_cold_stop_ends_although_a_child_cannot_be_killed(stage: Stage) -> None:
     stage.take(1)
     stage.links[0].next()
-    stage.supervisor.stop_now()
+    stage.supervisor.ending.cold()
     stage.until(lambda: stage.fetched.finished, 4)
 
 
@@ -284,7 +284,7 @@ def test_the_loss_of_an_acknowledged_task_is_recorded_when_its_child_dies(stage:
 
 def test_a_fence_during_a_warm_stop_lets_the_worker_end(stage: Stage) -> None:
     stage.take(1, name="early")
-    stage.supervisor.stop()
+    stage.supervisor.ending.warm()
     stage.supervisor.fenced()
     assert stage.fetched.finished
 
@@ -477,7 +477,7 @@ def test_a_stop_gives_suspects_back_too(stage: Stage) -> None:
     stage.take(1)
     stage.links[0].next()
     stage.take(2, crashes=1)
-    stage.supervisor.stop()
+    stage.supervisor.ending.warm()
     assert kinds(stage.fetched.settlements) == [("Release", 2)]
 
 
@@ -578,7 +578,7 @@ def test_what_a_child_says_that_nobody_understands_ends_it(stage: Stage, monkeyp
 def test_released_messages_come_last_first_so_that_the_old_order_comes_out(stage: Stage) -> None:
     stage.take(1, 2, 3)
     stage.links[0].next()
-    stage.supervisor.stop()
+    stage.supervisor.ending.warm()
     assert [told.tag for told in stage.fetched.settlements if isinstance(told, Release)] == [3, 2]
 
 

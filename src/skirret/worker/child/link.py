@@ -9,6 +9,7 @@ import socket
 import threading
 
 from skirret import clock
+from skirret.worker.board import Chalk
 from skirret.worker.durations import Durations
 from skirret.worker.frames import MAX_BATCH_BYTES, PERMIT, STOP_PERMIT, Outcome, Run, Splitter, Up, pack, unpack_down
 
@@ -28,8 +29,10 @@ class Stop(Exception):
 class Link:
     """Takes permits and frames, sends outcomes in batches. Reporting is safe from several threads."""
 
-    def __init__(self, sock: socket.socket, permits: int) -> None:
+    def __init__(self, sock: socket.socket, permits: int, chalk: Chalk) -> None:
         self.permits = permits
+        self.chalk = chalk
+        """Writes on the board what runs."""
         self.appeared = threading.Event()
         """Set when an outcome begins to wait for company, for slots that watch over it."""
         self._sock = sock

@@ -18,7 +18,7 @@ class Start(msgspec.Struct, tag=1):
 
 
 class Fork(msgspec.Struct, tag=2):
-    """Down, with two descriptors (socket, permit pipe): make child `number` with so many slots."""
+    """Down, with three descriptors (socket, permit pipe, board): make child `number` with so many slots."""
 
     number: int
     pool: str

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 from skirret import context, logs
 from skirret.backends.open import PLUGINS
 from skirret.url import parse
+from skirret.worker.board import Chalk
 from skirret.worker.child.execute import Executor
 from skirret.worker.child.link import Link
 from skirret.worker.child.slots import serve_with
@@ -32,7 +33,7 @@ DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 """A terminal's Ctrl-C and a `kill` of the process or control group are the supervisor's to answer."""
 
 
-def run_child(app: Skirret, start: Start, order: Fork, sock: int, permits: int) -> int:
+def run_child(app: Skirret, start: Start, order: Fork, sock: int, permits: int, board: int) -> int:
     """Serve one child until its supervisor wants no more; the exit code."""
     for number in DEAF_TO:  # a handler, not SIG_IGN: programs that tasks start would inherit that
         signal.signal(number, _not_mine)
@@ -43,7 +44,7 @@ def run_child(app: Skirret, start: Start, order: Fork, sock: int, permits: int) 
         app.conf, options.loglevel, options.logfile, json=options.log_json, color=options.color, redirect=True
     )
     os.set_blocking(permits, False)
-    link = Link(socket.socket(fileno=sock), permits)
+    link = Link(socket.socket(fileno=sock), permits, Chalk(board, order.slots))
     _let_forks_go(link)
     serve_link(app, start.hostname, link, order.pool, order.slots)
     return 0

@@ -1,6 +1,6 @@
 """A child started afresh, for apps whose import leaves threads that make fork unsafe.
 
-Run as ``python -m skirret.worker.child.spawned SOCKET PERMITS PARENT`` with its orders as JSON on standard input.
+Run as ``python -m skirret.worker.child.spawned SOCKET PERMITS BOARD PARENT`` with its orders as JSON on standard input.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from skirret.worker.child.template import die_with_parent
 
 def main() -> None:
     """Entry of a spawned child."""
-    sock, permits, parent = (int(argument) for argument in sys.argv[1:4])
+    *ends, parent = (int(argument) for argument in sys.argv[1:5])
     die_with_parent(parent)
     code = 70
     try:
         start, order = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[Start, Fork])
-        code = run_child(load_app(start.options), start, order, sock, permits)
+        code = run_child(load_app(start.options), start, order, *ends)
     except BaseException:  # noqa: BLE001  threads of the app must not keep a child that failed
         traceback.print_exc()
     finally:

@@ -75,7 +75,7 @@ class Template:
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
 
     def _obey(self) -> bool:
-        header, fds, _, _ = socket.recv_fds(self._sock, LENGTH.size, 2)
+        header, fds, _, _ = socket.recv_fds(self._sock, LENGTH.size, 3)
         if not header:
             return False
         header += _exactly(self._sock, LENGTH.size - len(header))
@@ -107,7 +107,7 @@ class Template:
         self._loaded = (start, app)
         self._send(Imported(manifest))
 
-    def _fork(self, order: Fork, sock: int, permits: int) -> None:
+    def _fork(self, order: Fork, *ends: int) -> None:
         if self._loaded is None:
             raise RuntimeError("a child was ordered before the app was imported")
         start, app = self._loaded
@@ -119,17 +119,17 @@ class Template:
             gc.collect()
             gc.freeze()  # children share these pages; a collection in one must not copy them
         try:
-            pid = os.fork() if self._fork_safe else _spawn(start, order, sock, permits)
+            pid = os.fork() if self._fork_safe else _spawn(start, order, ends)
         except OSError as exc:  # out of memory or of process numbers: that must not cost the children that there are
             self._send(Forked(order.number, 0, str(exc)))
         else:
             if pid == 0:
-                self._become_child(app, start, order, sock, permits, me)
+                self._become_child(app, start, order, ends, me)
             self._send(Forked(order.number, pid))
-        os.close(sock)
-        os.close(permits)
+        for fd in ends:
+            os.close(fd)
 
-    def _become_child(self, app: Skirret, start: Start, order: Fork, sock: int, permits: int, parent: int) -> None:
+    def _become_child(self, app: Skirret, start: Start, order: Fork, ends: tuple[int, ...], parent: int) -> None:
         from skirret.worker.child.process import leave, run_child
 
         code = 70
@@ -139,7 +139,7 @@ class Template:
             self._sock.close()
             os.close(self._woken)
             os.close(self._wakeup)
-            code = run_child(app, start, order, sock, permits)
+            code = run_child(app, start, order, *ends)
         except BaseException:  # noqa: BLE001  a forked child must never return into the template's loop
             traceback.print_exc()
         finally:
@@ -159,12 +159,12 @@ class Template:
         self._sock.sendall(pack(notice))
 
 
-def _spawn(start: Start, order: Fork, sock: int, permits: int) -> int:
+def _spawn(start: Start, order: Fork, ends: tuple[int, ...]) -> int:
     """Start a child afresh, with its orders on standard input; its process id."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "skirret.worker.child.spawned", str(sock), str(permits), str(os.getpid())],
+        [sys.executable, "-m", "skirret.worker.child.spawned", *map(str, ends), str(os.getpid())],
         stdin=subprocess.PIPE,
-        pass_fds=(sock, permits),
+        pass_fds=ends,
     )
     if process.stdin is not None:
         with contextlib.suppress(BrokenPipeError):  # it died at once: waitpid will tell

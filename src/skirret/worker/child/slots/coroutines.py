@@ -30,6 +30,7 @@ class _Slots:
         self._executor = executor
         self._link = link
         self._slots = slots
+        self._free = list(range(slots))
         self._running: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="slot")
         self._stopping = asyncio.Event()
@@ -105,6 +106,8 @@ class _Slots:
         if isinstance(execution, Outcome):
             self._link.report(execution)
             return
+        slot = self._free.pop()
+        self._link.chalk.enter(slot, run.seq, execution.began)
         try:
             execution.enter()
             if execution.task.is_async:
@@ -115,9 +118,12 @@ class _Slots:
                 if error is not None:
                     raise error
         except BaseException as exc:  # noqa: BLE001  whatever user code raises is its outcome, CancelledError included
-            self._link.report(execution.failed(exc))
-            return
-        self._link.report(execution.succeeded(value))
+            outcome = execution.failed(exc)
+        else:
+            outcome = execution.succeeded(value)
+        self._link.chalk.leave(slot)
+        self._free.append(slot)
+        self._link.report(outcome)
 
 
 def _attempt(execution: Execution) -> tuple[Any, BaseException | None]:

@@ -39,18 +39,22 @@ def serve(executor: Executor, link: Link, slots: int) -> None:
         loop.close()
 
 
-def run_one(executor: Executor, link: Link, run: Run, loop: CoroutineRunner) -> Outcome:
-    """One frame from its bytes to its outcome; a coroutine runs on this slot's own loop."""
+def run_one(executor: Executor, link: Link, run: Run, loop: CoroutineRunner, slot: int = 0) -> Outcome:
+    """One frame from its bytes to its outcome, in slot `slot`; a coroutine runs on this slot's own loop."""
     execution = executor.prepare(run)
     if isinstance(execution, Outcome):
         return execution
     link.starting(execution.name)
+    link.chalk.enter(slot, run.seq, execution.began)
     try:
         execution.enter()
         value = loop.run(execution) if execution.task.is_async else execution.call()
     except BaseException as exc:  # noqa: BLE001  whatever user code raises is its outcome, SystemExit and MemoryError included
-        return execution.failed(exc)
-    return execution.succeeded(value)
+        outcome = execution.failed(exc)
+    else:
+        outcome = execution.succeeded(value)
+    link.chalk.leave(slot)
+    return outcome
 
 
 class CoroutineRunner:

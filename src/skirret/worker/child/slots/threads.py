@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def serve(executor: Executor, link: Link, slots: int) -> None:
     """Run permitted frames in `slots` threads until the supervisor wants no more; running ones finish."""
     crew = _Crew(executor, link)
-    threads = [threading.Thread(target=crew.work, name=f"slot-{n}", daemon=True) for n in range(slots)]
+    threads = [threading.Thread(target=crew.work, args=(n,), name=f"slot-{n}", daemon=True) for n in range(slots)]
     for thread in threads:
         thread.start()
     # This thread sees to it that no outcome waits behind a slot that turned out to be slow.
@@ -43,12 +43,12 @@ class _Crew:
         self.fault: BaseException | None = None
         """What ended a slot that should not have ended, such as a line that a task closed: the child leaves at once."""
 
-    def work(self) -> None:
+    def work(self, slot: int) -> None:
         """One thread's life."""
         loop = CoroutineRunner()
         try:
             while (run := self._next()) is not None:
-                self._link.report(run_one(self._executor, self._link, run, loop))
+                self._link.report(run_one(self._executor, self._link, run, loop, slot))
         except BaseException as exc:  # noqa: BLE001  a child short of a slot is no use
             self.fault, self._stopped = exc, True
         finally:
