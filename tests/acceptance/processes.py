@@ -22,9 +22,12 @@ class Program:
         command: a command line; the program ``skirret`` is the one of this environment.
         directory: where it runs.
         env: beside the test's own environment.
+        stdin: what it reads.
     """
 
-    def __init__(self, command: str, directory: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, command: str, directory: Path, env: Mapping[str, str] | None = None, stdin: int = subprocess.DEVNULL
+    ) -> None:
         program, *arguments = shlex.split(command)
         if program == "skirret":
             program = str(SKIRRET)
@@ -35,7 +38,7 @@ class Program:
                 [program, *arguments],
                 cwd=directory,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
@@ -44,6 +47,12 @@ class Program:
     def pid(self) -> int:
         """Its process id."""
         return self.process.pid
+
+    def hears(self, text: str) -> None:
+        """Write `text` to its standard input, if that is a pipe."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
 
     def said(self) -> str:
         """All that it wrote so far."""
@@ -72,6 +81,8 @@ class Program:
 
     def end(self) -> None:
         """Make sure that it is gone: asked first, then killed."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         if self.process.poll() is None:
             self.process.terminate()
             try:

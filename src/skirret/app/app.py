@@ -164,6 +164,31 @@ class Skirret(TaskHolder):
 
         revoke(self, task_id, **options)
 
+    def pause_queue(self, queue: str | Sequence[str]) -> list[str]:
+        """Let no worker take from a queue, or several, until it is resumed; those that were not paused before.
+
+        Tasks that run go on, and publishing does too. Workers follow within about a second, and so do those that start
+        later.
+
+        Raises:
+            OperationalError: the shared state cannot be reached.
+        """
+        from skirret.app.pausing import pause
+
+        return pause(self, queue)
+
+    def resume_queue(self, queue: str | Sequence[str]) -> list[str]:
+        """Let workers take from a queue again; those that were paused."""
+        from skirret.app.pausing import resume
+
+        return resume(self, queue)
+
+    def paused_queues(self) -> list[str]:
+        """The queues that are paused across the fleet, sorted."""
+        from skirret.app.pausing import paused
+
+        return paused(self)
+
     # -- results -------------------------------------------------------------------------------------------------
 
     def AsyncResult(self, id: str, **options: Any) -> AsyncResult[Any]:  # noqa: N802  Celery's public name

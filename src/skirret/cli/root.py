@@ -25,7 +25,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("demo", "Measure a directory's files with a real worker, and prove that none was lost."),
     "init": ("init", "Write a small working tasks.py."),
     "purge": ("purge", "Drop the messages that wait in queues."),
-    "queues": ("queues", "Show how many messages each queue has."),
+    "queues": ("queues", "Show how many messages each queue has; pause, resume."),
     "report": ("report", "Print what a bug report needs: versions, platform, addresses, settings without secrets."),
     "result": ("result", "Show what became of a task."),
     "worker": ("worker", "Run a worker."),

@@ -26,6 +26,7 @@ from skirret.errors import BackendError, ImproperlyConfigured, OperationalError
 from skirret.message import Delivery, Malformed, Publication, Record
 from skirret.outcome import Ack, DeadLetter, Retry, Settlement
 from skirret.wire.envelope import Head, head
+from skirret.worker.consuming import Consuming
 
 logger = logging.getLogger("skirret.worker")
 T = TypeVar("T")
@@ -62,7 +63,7 @@ class Fetcher(threading.Thread):
 
     Args:
         broker, backend, coordination: the servers.
-        queues: the queues to consume; they are declared for each incarnation.
+        queues: the queues to consume at first; they are declared for each incarnation.
         limits: lease, beat and delivery numbers.
         max_bytes: a larger message is malformed.
         call: runs a callable on the supervisor's loop.
@@ -88,7 +89,7 @@ class Fetcher(threading.Thread):
         self._backend = backend
         self._coordination = coordination
         self._together = False
-        self._queues = list(queues)
+        self._consuming = Consuming(queues, coordination)
         self._limits = limits
         self._max_bytes = max_bytes
         self._call = call
@@ -126,6 +127,31 @@ class Fetcher(threading.Thread):
         """Publish what follows from tasks that are acknowledged already."""
         self._published.extend(publications)
         self._wake()
+
+    def add_consumer(self, queue: Queue) -> bool:
+        """Consume this queue too, from now on and after every reconnect; False if it is consumed already.
+
+        The queue is declared at the server first, by this thread, which is why nothing can be refused here.
+        """
+        added = self._consuming.add(queue)
+        self._wake()
+        return added
+
+    def cancel_consumer(self, name: str) -> bool:
+        """Take nothing more from this queue; what is held of it still runs. False if it is not consumed."""
+        cancelled = self._consuming.cancel(name)
+        self._wake()
+        return cancelled
+
+    @property
+    def queues(self) -> list[Queue]:
+        """The queues that this worker was told to consume, paused or not."""
+        return self._consuming.queues
+
+    @property
+    def paused(self) -> frozenset[str]:
+        """Names of queues that are paused across the fleet, ours or not; at most about a second old."""
+        return self._consuming.paused
 
     def finish(self) -> None:
         """Settle what was handed over, release the rest, end the incarnation; answered by ``closed``."""
@@ -182,18 +208,18 @@ class Fetcher(threading.Thread):
             return True
         if self._closing:
             return bool(self._settlements or self._stored or self._published)
-        patience = max(0.0, self._next_beat - clock.monotonic())
-        if self._wanted > 0:
+        self._consuming.follow(self._broker, consumer)
+        patience = max(0.0, min(self._next_beat, self._consuming.next_look) - clock.monotonic())
+        if self._wanted > 0 and self._consuming.names:
             self._take(consumer, patience)
         elif not self._settlements:
             self._awake.wait(patience)
         return True
 
     def _begin(self) -> Consumer:
-        self._broker.declare(self._queues)
+        names = self._consuming.begin(self._broker)
         self._together = self._backend.enabled and self._broker.settles(self._backend)
         self.cid = secrets.token_hex(16)
-        names = [queue.name for queue in self._queues]
         self._consumer = self._broker.consumer(names, self.cid, limits=self._limits)
         self._next_beat = 0.0
         return self._consumer

@@ -226,3 +226,21 @@ def test_the_report_prints_the_table_of_differences(ask):
     done = ask("report")
     assert "acknowledgement" in done.stdout
     assert "acknowledgement" not in ask("report", "--no-differences").stdout
+
+
+def test_a_queue_is_paused_and_resumed_and_shown_so(ask, data):
+    ask("call", "t", "--queue", "mail")
+    assert data("queues", "pause", "mail", "post") == {"paused": ["mail", "post"]}
+    again = ask("queues", "pause", "mail")
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert "paused already" in again.stderr
+    rows = {row["queue"]: row for row in data("queues")}
+    assert {name: row["paused"] for name, row in rows.items()} == {"celery": False, "mail": True, "post": True}
+    assert rows["mail"]["ready"] == 1, "a pause drops nothing"
+    lines = ask("queues", "-Q", "mail").stdout.splitlines()
+    assert lines[0].split() == ["queue", "ready", "held", "delayed", "dead", "state"]
+    assert lines[1].split() == ["mail", "1", "0", "0", "0", "paused"]
+    assert ask("queues", "resume", "mail").stdout == "mail: resumed\n"
+    assert "was not paused" in ask("queues", "resume", "mail").stderr
+    assert ask("queues", "pause").exit_code == 2
+    assert not next(row for row in data("queues") if row["queue"] == "mail")["paused"]
