@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from skirret.demo.processes import members
 from tests.acceptance.processes import SKIRRET
+from tests.servers.redis_servers import RedisServer, redis_binary
 
 
 @pytest.fixture
@@ -73,15 +75,30 @@ def test_the_report_is_for_people_and_says_where_to_look_further(files, tmp_path
     assert "file" in looked_up.stdout
 
 
+@pytest.fixture(params=["embedded", "redis"])
+def broker(request, tmp_path) -> Iterator[list[str]]:
+    """How the demo is told its broker."""
+    if request.param == "embedded":
+        yield []
+        return
+    server = RedisServer(redis_binary(), tmp_path / "redis", "--appendonly", "yes")
+    yield ["--broker", server.url]
+    server.stop()
+
+
 @pytest.mark.timeout(180)
-def test_chaos_loses_nothing_and_the_count_is_proven(files, tmp_path):
+@pytest.mark.parametrize(
+    "nth", [pytest.param(1, id="once"), *(pytest.param(n, marks=pytest.mark.soak) for n in range(2, 12))]
+)
+def test_chaos_loses_nothing_and_the_count_is_proven(files, tmp_path, broker, nth):
     project = tmp_path / "project"
-    done = demo(str(files), "--chaos", "--keep", str(project), "--json", timeout=170)
+    done = demo(str(files), "--chaos", "--keep", str(project), "--json", *broker, timeout=170)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
     assert report["proven"] is True
     assert report["succeeded"] == 300
     assert report["proof"]["lost"] == []
+    print(json.dumps(report["proof"]))
     assert report["proof"]["killed_workers"] >= 2
     assert report["proof"]["killed_children"] >= 5
     assert report["proof"]["left_behind"] == 0

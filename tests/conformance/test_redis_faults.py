@@ -10,15 +10,13 @@ import time
 import pytest
 
 from skirret.backends.open import open_backend
-from skirret.brokers.base import Limits
 from skirret.brokers.open import open_broker
 from skirret.brokers.redis import scripts
 from skirret.errors import ImproperlyConfigured, OperationalError
 from skirret.outcome import Ack, Release
 from skirret.stores.redis import script as script_module
 from skirret.stores.redis import store as store_module
-from skirret.testing.conformance.material import HandClock, Later, eventually, ids, message, messages, record, take
-from tests.conformance.redis_cuts import OPERATIONS, frames, world_of
+from skirret.testing.conformance.material import Later, eventually, ids, message, messages, record, take
 from tests.servers.proxy import Proxy
 from tests.servers.redis_servers import RedisSentinel, RedisServer, redis_binary
 
@@ -65,69 +63,6 @@ def broker(open_, proxy):
 @pytest.fixture
 def plain(open_, server):
     return open_(server.url)
-
-
-def until_done(act, world):
-    for _ in range(5):
-        try:
-            return act(world)
-        except OperationalError:
-            continue
-    raise AssertionError("it never came to an end")
-
-
-@pytest.mark.parametrize("name", OPERATIONS)
-@pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
-@pytest.mark.parametrize("side", ["request", "answer"])
-def test_an_operation_whose_line_is_cut_is_done_once(broker, plain, proxy, name, times, side):
-    """Behind each word of what is sent, or of what is answered; twice, so that the first repetition is cut as well."""
-    operation = OPERATIONS[name]
-    world = world_of(broker, plain, f"{name}-{side}-{times}", operation)
-    proxy.requests.clear()
-    proxy.answers.clear()
-    returned = operation.act(world)
-    sent = bytes(proxy.requests if side == "request" else proxy.answers)
-    operation.check(world, returned)
-    offsets = [at for at in frames(sent) if at < len(sent)]
-    cuts = 0
-    for at in offsets:
-        world = world_of(broker, plain, f"{name}-{side}-{times}-{at}", operation)
-        before = proxy.cuts
-        proxy.arm(**{side: at}, times=times)
-        returned = until_done(operation.act, world)
-        proxy.disarm()
-        cuts += proxy.cuts - before
-        operation.check(world, returned)
-    assert cuts >= len(offsets) * times / 2, "too few lines were cut for this to say something"
-
-
-def test_a_take_over_whose_line_is_cut_takes_over_once(broker, plain, proxy, queue):
-    for at in (0, 1, 4, 8):
-        clock = HandClock()
-        name = f"{queue}-{at}"
-        plain.publish(messages("abc", name))
-        lost = plain.consumer([name], f"lost-{name}", limits=Limits(clock=clock))
-        take(lost, 3)
-        reaper = broker.consumer(["elsewhere"], f"reaper-{name}", limits=Limits(clock=clock))
-        reaper.reap()
-        for _ in range(5):
-            clock.advance(5.0)
-            assert reaper.reap() == 0
-        clock.advance(5.0)
-        reaper.beat()
-        proxy.arm(answer=at)
-        until_done(lambda reaper: reaper.reap(), reaper)
-        proxy.disarm()
-        reaper.reap()
-        heir = plain.consumer([name], f"heir-{name}")
-        again = take(heir, 3)
-        assert sorted(ids(again)) == ["a", "b", "c"]
-        assert {one.deliveries for one in again} == {1}
-        assert lost.take(1, 0.0) == []
-        assert lost.fenced
-        assert heir.settle([Ack(tag=one.tag) for one in again]) == [True] * 3
-        heir.close()
-        reaper.close()
 
 
 def test_a_take_of_a_frozen_server_that_is_done_later_loses_nothing(server, broker, plain, queue):
