@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime
 
@@ -36,3 +37,29 @@ class Deadline:
     def passed(self) -> bool:
         """Whether the moment is over."""
         return self.at is not None and monotonic() >= self.at
+
+
+class LamportClock:
+    """Counts so that what was caused has a higher number than its cause, across processes. Safe for threads.
+
+    Args:
+        value: where it begins.
+    """
+
+    __slots__ = ("_lock", "value")
+
+    def __init__(self, value: int = 0) -> None:
+        self.value = value
+        self._lock = threading.Lock()
+
+    def forward(self) -> int:
+        """The number of what is sent now."""
+        with self._lock:
+            self.value += 1
+            return self.value
+
+    def adjust(self, other: int) -> int:
+        """Take in the number of something received; what is sent from now on has a higher one."""
+        with self._lock:
+            self.value = max(self.value, other) + 1
+            return self.value

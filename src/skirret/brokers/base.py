@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from skirret.brokers import fanout
+from skirret.brokers.subscription import Subscription
 from skirret.message import Delivery, Publication
 from skirret.outcome import Settlement
 
@@ -71,18 +73,6 @@ class Dead:
     died: float
     deliveries: int = 0
     crashes: int = 0
-
-
-class Subscription(ABC):
-    """A listener to broadcasts. Messages sent while nobody listens are gone: hints, never tasks."""
-
-    @abstractmethod
-    def receive(self, timeout: float) -> list[tuple[str, bytes]]:
-        """Broadcasts as (topic, payload), waiting at most `timeout` seconds for the first."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Stop listening."""
 
 
 class Consumer(ABC):
@@ -229,6 +219,20 @@ class Broker(ABC):
     @abstractmethod
     def subscribe(self, topics: Sequence[str]) -> Subscription:
         """Listen to broadcasts; a topic ending in ``*`` matches by prefix."""
+
+    def fan_out(self, exchange: str, messages: Sequence[tuple[str, bytes]]) -> None:
+        """Send each (routing key, payload) to all who listen to a fanout exchange, where Celery's listeners hear it."""
+        for key, payload in messages:
+            self.broadcast(fanout.topic(exchange, key), payload)
+
+    def listen(self, exchange: str, keys: Sequence[str] = ("#",)) -> Subscription:
+        """Hear what is sent to a fanout exchange from now on, as (routing key, payload).
+
+        Args:
+            exchange: its name, such as ``celeryev``.
+            keys: routing keys; one that ends in ``#`` stands for all that begin so, "" for messages without a key.
+        """
+        return fanout.FanoutSubscription(self.subscribe(fanout.topics(exchange, keys)), exchange)
 
     @abstractmethod
     def close(self) -> None:

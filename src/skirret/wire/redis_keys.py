@@ -65,6 +65,15 @@ def group_result(group_id: str) -> str:
     return f"celery-taskset-meta-{group_id}"
 
 
-def fanout_channel(db: int, exchange: str, routing_key: str = "") -> str:
-    """The channel of a fanout exchange, with kombu's default ``fanout_prefix`` and ``fanout_patterns``."""
-    return f"/{db}.{exchange}" + (f"/{routing_key}" if routing_key else "")
+FANOUT_PREFIX = "/{db}."
+"""kombu's default ``fanout_prefix``."""
+
+
+def fanout_base(db: int, prefix: str = FANOUT_PREFIX) -> str:
+    """What the channels of fanout exchanges begin with.
+
+    Args:
+        db: the database.
+        prefix: kombu's ``fanout_prefix``.
+    """
+    return prefix.replace("{db}", str(db))

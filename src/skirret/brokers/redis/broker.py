@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from skirret.brokers import fanout
 from skirret.brokers.base import Broker, Capabilities, Dead, Limits, Queue, QueueSize, Results, Subscription, Waiting
 from skirret.brokers.redis import durability, listing, plan, scripts
 from skirret.brokers.redis.consumer import RedisConsumer
@@ -248,7 +249,22 @@ class RedisBroker(Broker):
 
     def subscribe(self, topics: Sequence[str]) -> Subscription:
         """Listen from now on."""
-        return RedisSubscription(self._store, topics)
+        return RedisSubscription(self._store, topics, Keys(self._store.prefix).hints(""))
+
+    def fan_out(self, exchange: str, messages: Sequence[tuple[str, bytes]]) -> None:
+        """Publish on the channels that kombu gives the exchange, all in one round trip."""
+        base, keyed = self._fanout_base(), self._options.fanout_patterns
+        channels = [base + fanout.topic(exchange, key if keyed else "") for key, _ in messages]
+        commands = [("PUBLISH", channel, payload) for channel, (_, payload) in zip(channels, messages, strict=True)]
+        self._store.pipeline(commands, key=base)
+
+    def listen(self, exchange: str, keys: Sequence[str] = ("#",)) -> Subscription:
+        """Listen on the channels that kombu gives the exchange."""
+        topics = fanout.topics(exchange, keys) if self._options.fanout_patterns else [exchange]
+        return fanout.FanoutSubscription(RedisSubscription(self._store, topics, self._fanout_base()), exchange)
+
+    def _fanout_base(self) -> str:
+        return self._store.prefix + redis_keys.fanout_base(self._store.address.db, self._options.fanout_prefix)
 
     def close(self) -> None:
         """Close idle lines."""

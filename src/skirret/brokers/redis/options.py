@@ -25,6 +25,8 @@ class Options:
             append-only file is on the disk. ``replicated``: so many ``durability_replicas`` have it as well.
         replicas: how many, with ``replicated``.
         patience: seconds that disk and replicas may take, ``durability_timeout``.
+        fanout_prefix: kombu's, before the channels of fanout exchanges; ``{db}`` is the database.
+        fanout_patterns: kombu's: whether those channels tell the routing key.
     """
 
     steps: tuple[int, ...] = redis_keys.PRIORITY_STEPS
@@ -33,6 +35,8 @@ class Options:
     durability: str = "memory"
     replicas: int = 1
     patience: float = 2.0
+    fanout_prefix: str = redis_keys.FANOUT_PREFIX
+    fanout_patterns: bool = True
 
 
 def options_of(url: Url, options: Mapping[str, Any]) -> Options:
@@ -64,7 +68,15 @@ def options_of(url: Url, options: Mapping[str, Any]) -> Options:
         durability=durability,
         replicas=_positive(url, "durability_replicas", given.get("durability_replicas", 1)),
         patience=_positive(url, "durability_timeout", given.get("durability_timeout", 2.0), float),
+        fanout_prefix=_fanout_prefix(given.get("fanout_prefix", True)),
+        fanout_patterns=str(given.get("fanout_patterns", True)).lower() not in {"false", "0", "no", "off", ""},
     )
+
+
+def _fanout_prefix(value: Any) -> str:
+    """True is kombu's default, False none, and text is the prefix itself."""
+    words = {"true": redis_keys.FANOUT_PREFIX, "1": redis_keys.FANOUT_PREFIX, "false": "", "0": "", "none": ""}
+    return words.get(str(value).lower(), str(value))
 
 
 def _positive(url: Url, name: str, value: Any, kind: type[Any] = int) -> Any:

@@ -12,7 +12,6 @@ from skirret import clock
 from skirret.brokers.base import Subscription
 from skirret.errors import OperationalError
 from skirret.stores.redis.faults import Broken, Refused, in_words
-from skirret.stores.redis.keys import Keys
 from skirret.stores.redis.session import Session, pack
 from skirret.stores.redis.store import Store
 
@@ -25,11 +24,12 @@ class RedisSubscription(Subscription):
     Args:
         store: the server.
         topics: names, or prefixes that end in ``*``.
+        base: what the channels of all topics begin with.
     """
 
-    def __init__(self, store: Store, topics: Sequence[str]) -> None:
+    def __init__(self, store: Store, topics: Sequence[str], base: str) -> None:
         self._store = store
-        self._prefix = Keys(store.prefix).hints("")
+        self._prefix = base
         prefixes = {topic[:-1] for topic in topics if topic.endswith("*")}
         # One hint for each broadcast, so nothing is subscribed to that a shorter prefix covers.
         wide = [one for one in prefixes if not any(one != other and one.startswith(other) for other in prefixes)]

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from skirret import clock
+from skirret.brokers import fanout
 from skirret.brokers.base import Broker, Capabilities, Dead, Limits, Queue, QueueSize, Subscription, Waiting
 from skirret.brokers.sqlite import messages
 from skirret.brokers.sqlite.consumer import SqliteConsumer
 from skirret.brokers.sqlite.messages import Draft
-from skirret.brokers.sqlite.subscription import SqliteSubscription, send
+from skirret.brokers.sqlite.subscription import SqliteSubscription, anybody, send
 from skirret.message import Publication
 from skirret.stores.sqlite.bells import CONSUMERS
 from skirret.stores.sqlite.location import path_of
@@ -214,7 +215,12 @@ class SqliteBroker(Broker):
 
     def broadcast(self, topic: str, payload: bytes) -> None:
         """Keep the hint for those who listen now, for a minute at most."""
-        send(self._store, topic, payload)
+        send(self._store, [(topic, payload)])
+
+    def fan_out(self, exchange: str, messages: Sequence[tuple[str, bytes]]) -> None:
+        """Keep all of them for those who listen, in one transaction; where nobody does, nothing is written."""
+        if messages and anybody(self._store):
+            send(self._store, [(fanout.topic(exchange, key), payload) for key, payload in messages])
 
     def subscribe(self, topics: Sequence[str]) -> Subscription:
         """Listen from now on."""

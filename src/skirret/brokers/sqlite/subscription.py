@@ -23,17 +23,24 @@ SWEEP_EVERY = 64
 """Broadcasts from one deletion of old ones to the next."""
 
 
-def send(store: Store, topic: str, payload: bytes) -> None:
-    """Keep a broadcast for those who listen, and ring them."""
+def send(store: Store, hints: Sequence[tuple[str, bytes]]) -> None:
+    """Keep broadcasts (topic, payload) for those who listen, and ring them."""
     now = clock.wall()
     with store.writing(durable=False) as connection:
-        update = "UPDATE counter_of SET last = last + 1 WHERE name = 'hint' RETURNING last"
-        number: int = connection.execute(update).fetchone()[0]
-        connection.execute("INSERT INTO hint VALUES (?, ?, ?, ?)", (number, storable(topic), payload, now))
-        if number % SWEEP_EVERY == 0:
+        update = "UPDATE counter_of SET last = last + ? WHERE name = 'hint' RETURNING last"
+        number: int = connection.execute(update, (len(hints),)).fetchone()[0]
+        first = number - len(hints) + 1
+        rows = [(first + n, storable(topic), payload, now) for n, (topic, payload) in enumerate(hints)]
+        connection.executemany("INSERT INTO hint VALUES (?, ?, ?, ?)", rows)
+        if number // SWEEP_EVERY != (first - 1) // SWEEP_EVERY:
             old = (number - KEPT, now - KEPT_SECONDS, now + KEPT_SECONDS)
             connection.execute("DELETE FROM hint WHERE id <= ? OR at NOT BETWEEN ? AND ?", old)
-    store.bells.ring(HINTS, [topic])
+    store.bells.ring(HINTS, [topic for topic, _ in hints])
+
+
+def anybody(store: Store) -> bool:
+    """Whether somebody may listen."""
+    return store.bells.anybody(HINTS)
 
 
 class SqliteSubscription(Subscription):

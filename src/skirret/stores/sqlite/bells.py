@@ -99,6 +99,13 @@ class Bells:
         for name in names:
             self._say(name, word)
 
+    def anybody(self, kind: str) -> bool:
+        """Whether somebody may wait: a bell of that kind hangs, or none can hang here, so that nobody is to be seen."""
+        try:
+            return any(name.startswith(kind) for name in self._listed()) or self.address(kind) is None
+        except OSError:
+            return False
+
     def _listed(self) -> list[str]:
         changed = os.stat(self._path).st_mtime_ns  # noqa: PTH116  a third of the time of Path.stat
         if changed != self._changed:

@@ -116,6 +116,25 @@ class BroadcastPromises(BrokerFixtures):
         broker.broadcast("news", b"now")
         assert heard(other, 1) == [("news", b"now")]
 
+    def test_a_fanout_exchange_is_heard_by_the_routing_keys_that_were_asked_for(
+        self, broker: Broker, second_broker: Broker, subscribe: Subscribe
+    ) -> None:
+        subscribe(["other"])  # skips where the broker declares that it cannot fan out
+        everything, workers = broker.listen("celeryev"), second_broker.listen("celeryev", ["worker.#", "task.sent"])
+        bare = broker.listen("celery.pidbox", [""])
+        try:
+            sent = [("task.multi", b"[1]"), ("worker.online", b"{}"), ("task.sent", b"\xff")]
+            broker.fan_out("celeryev", sent)
+            broker.fan_out("celeryev.x", [("task.sent", b"no")])
+            broker.fan_out("celery.pidbox", [("", b"command")])
+            assert heard(everything, 3) == sent
+            assert sorted(heard(workers, 2)) == [("task.sent", b"\xff"), ("worker.online", b"{}")]
+            assert heard(bare, 1) == [("", b"command")]
+            assert [one.receive(self.quiet) for one in (everything, workers, bare)] == [[], [], []]
+        finally:
+            for one in (everything, workers, bare):
+                one.close()
+
     def test_a_broadcast_to_nobody_is_gone(self, broker: Broker) -> None:
         if not broker.capabilities.fan_out:
             pytest.skip("the broker declares that it cannot fan out")

@@ -1,0 +1,102 @@
+"""From events to messages on a broker's fanout exchange."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from skirret.clock import LamportClock
+from skirret.errors import EncodeError
+from skirret.events.event import group_from, utc_offset
+from skirret.wire import events as wire
+
+logger = logging.getLogger("skirret.events")
+
+GROUPED = frozenset({"task"})
+"""Groups of which many events travel in one message."""
+
+MAX_GROUP = 500
+"""Events in one message."""
+
+
+class FansOut(Protocol):
+    """What this needs of a broker."""
+
+    def fan_out(self, exchange: str, messages: list[tuple[str, bytes]]) -> None:
+        """Send each (routing key, payload) to all who listen."""
+        ...
+
+
+class EventPublisher:
+    """Sends one node's events.
+
+    Args:
+        broker: returns where they go.
+        hostname: the node.
+        pid: its process.
+        clock: numbers its events.
+        exchange: ``event_exchange``.
+        serializer: ``event_serializer``.
+    """
+
+    def __init__(
+        self,
+        broker: Callable[[], FansOut],
+        hostname: str,
+        pid: int,
+        clock: LamportClock,
+        *,
+        exchange: str = wire.EXCHANGE,
+        serializer: str = "json",
+    ) -> None:
+        self._broker = broker
+        self.hostname = hostname
+        self.pid = pid
+        self.clock = clock
+        self.exchange = exchange
+        self.serializer = serializer
+
+    def publish(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Send events, in order within each routing key, in one round trip.
+
+        Raises:
+            OperationalError: the broker cannot be reached.
+        """
+        messages = self.messages(events)
+        if messages:
+            self._broker().fan_out(self.exchange, messages)
+
+    def messages(self, events: Iterable[Mapping[str, Any]]) -> list[tuple[str, bytes]]:
+        """(routing key, payload) of the messages that tell `events`."""
+        offset, forward = utc_offset(), self.clock.forward
+        messages: list[tuple[str, bytes]] = []
+        grouped: dict[str, list[dict[str, Any]]] = {}
+        for event in events:
+            whole = {
+                "hostname": self.hostname,
+                "utcoffset": offset,
+                "pid": self.pid,
+                "clock": event.get("clock") or forward(),
+                **event,
+            }
+            group = group_from(whole["type"])
+            if group not in GROUPED:
+                messages.append(self._message(whole, wire.routing_key(whole["type"])))
+                continue
+            together = grouped.setdefault(group, [])
+            together.append(whole)
+            if len(together) == MAX_GROUP:
+                messages.append(self._message(grouped.pop(group), wire.group_key(group)))
+        messages += [self._message(together, wire.group_key(group)) for group, together in grouped.items()]
+        return messages
+
+    def _message(self, events: Any, key: str) -> tuple[str, bytes]:
+        try:
+            return key, self._encoded(events, key)
+        except EncodeError:  # a custom event with a field that nobody can write: its text is better than nothing
+            told = wire.plain(events) if isinstance(events, dict) else [wire.plain(event) for event in events]
+            return key, self._encoded(told, key)
+
+    def _encoded(self, events: Any, key: str) -> bytes:
+        return wire.encode(events, key, self.hostname, exchange=self.exchange, serializer=self.serializer)
