@@ -27,6 +27,8 @@ from skirret.signals import Signal
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+    from skirret.app.connection import Connection
+    from skirret.app.events import Events
     from skirret.app.queues import Queues
     from skirret.canvas import Signature
     from skirret.results import AsyncResult, GroupResult, ResultReader, ResultSet
@@ -87,6 +89,7 @@ class Skirret(TaskHolder):
         self.clients = Clients(lambda: self.conf, self.origin, self._forked)
         self.publisher = Publisher(self)
         self.on_after_fork = Signal("app.on_after_fork")
+        self._events: Events | None = None
         self._configure(
             {"broker_url": broker, "result_backend": backend, "include": include}, changes, kwargs,
             config_source=config_source, namespace=namespace, silent=config_source_silent,
@@ -238,6 +241,23 @@ class Skirret(TaskHolder):
     def backend_url_in_use(self) -> str:
         """The address that results go to (with its password); ``disabled://`` for none."""
         return self.clients.backend_url()
+
+    def connection(self, *args: Any, **kwargs: Any) -> Connection:
+        """This app's connection to its broker, in the form that Celery's users pass around; arguments are ignored."""
+        from skirret.app.connection import Connection
+
+        return Connection(self)
+
+    connection_for_read = connection_for_write = connection_or_acquire = connection
+
+    @property
+    def events(self) -> Events:
+        """Sending and hearing events."""
+        if self._events is None:
+            from skirret.app.events import Events
+
+            self._events = Events(self)
+        return self._events
 
     @property
     def queues(self) -> Queues:

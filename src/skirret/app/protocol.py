@@ -48,6 +48,11 @@ class ConnectedApp(Protocol):
         ...
 
     @property
+    def events(self) -> Any:
+        """Sending and hearing events."""
+        ...
+
+    @property
     def AsyncResult(self) -> Any:  # noqa: N802  Celery's public name
         """Makes handles of results."""
         ...

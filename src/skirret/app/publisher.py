@@ -186,6 +186,8 @@ class Publisher:
         while True:
             try:
                 clients.broker.publish(publications)
+                if view.send_sent_event:
+                    self._app.events.sent(publications)
                 return
             except OperationalError as exc:
                 now = clock.monotonic()

@@ -56,6 +56,7 @@ class SettingsView:
     deadline: float | None
     max_bytes: int
     accept: Any
+    send_sent_event: bool
 
     @classmethod
     def of(cls, conf: Conf, revision: Any) -> SettingsView:
@@ -88,6 +89,7 @@ class SettingsView:
             retry=RetryPolicy.of(conf.get("task_publish_retry_policy")) if conf.get("task_publish_retry") else NO_RETRY,
             deadline=conf.get("broker_publish_timeout"),
             accept=conf.get("accept_content"),
+            send_sent_event=bool(conf.get("task_send_sent_event")),
             max_bytes=conf.get("message_max_bytes") or 16 * 1024 * 1024,
         )
 

@@ -346,6 +346,20 @@ class Task(TaskHooks, Generic[P, R]):
 
         store_state(self.app, self.request, task_id or self.request.id, state or "", meta, **options)
 
+    def send_event(
+        self, type_: str, retry: bool = True, retry_policy: Mapping[str, Any] | None = None, **fields: Any
+    ) -> None:
+        """Send an event about the running call, whether or not its worker sends those of tasks.
+
+        Args:
+            type_: such as ``task-progress``; monitors then show the state PROGRESS.
+            retry, retry_policy: accepted for Celery's sake: it never fails, and waits for a broker that is away.
+            **fields: the event's fields.
+        """
+        request = self.request
+        with self.app.events.default_dispatcher(hostname=request.hostname) as dispatcher:
+            dispatcher.send(type_, **{"uuid": request.id, **fields})
+
     def AsyncResult(self, task_id: str, **options: Any) -> AsyncResult[R]:  # noqa: N802  Celery's public name
         """The handle of one of this task's results."""
         return cast("AsyncResult[R]", self.app.AsyncResult(task_id, task_name=self.name, **options))

@@ -16,9 +16,9 @@ from skirret.brokers.base import (
     Limits,
     Queue,
     QueueSize,
-    Subscription,
     Waiting,
 )
+from skirret.brokers.subscription import Subscription
 from skirret.message import Delivery, Publication
 from skirret.outcome import Ack, DeadLetter, Defer, Release, Retry, Settlement
 from skirret.stores.memory import PRIORITIES, Listener, Message, Server, server

@@ -122,6 +122,7 @@ class EventReceiver:
 
     def receive(self, subscription: Subscription, seconds: float) -> list[dict[str, Any]]:
         """The events that came, waiting at most `seconds` for the first; a broker that is away is waited for."""
+        heard: list[tuple[str, bytes]] = []
         for attempt in count():
             try:
                 heard = subscription.receive(seconds)
@@ -130,7 +131,7 @@ class EventReceiver:
                 if attempt == 0:
                     logger.warning("Events are missed: %s", exc)
                 if self.should_stop:
-                    return []
+                    break
                 time.sleep(backoff.exponential(attempt, factor=0.1, maximum=2.0))
         return [event for key, payload in heard for event in self.events_of(payload) if self._wanted(key, event)]
 

@@ -154,7 +154,7 @@ def evcam(
     maxrate: str | None = None,
     timer: Ticker | None = None,
     app: Any = None,
-    **options: Any,
+    **options: Any,  # noqa: ARG001
 ) -> None:
     """Run a camera on an app's events until interrupted.
 

@@ -19,15 +19,17 @@ MAX_WORKERS, MAX_TASKS = 5000, 10_000
 
 
 class Recent(OrderedDict[str, Value]):
-    """A mapping that forgets what was not asked for longest when it grows beyond `limit`."""
+    """A mapping that forgets what was not touched longest when it grows beyond `limit`."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
         self.limit = limit
 
-    def __getitem__(self, key: str) -> Value:
-        found = super().__getitem__(key)
-        self.move_to_end(key)
+    def touch(self, key: str) -> Value | None:
+        """The value of a key, which is the youngest from now on; None if there is none."""
+        found = self.get(key)
+        if found is not None:
+            self.move_to_end(key)
         return found
 
     def __setitem__(self, key: str, value: Value) -> None:
@@ -75,9 +77,6 @@ class State:
         tasks_by_type, tasks_by_worker: accepted for Celery's sake.
     """
 
-    Worker = Worker
-    Task = Task
-
     def __init__(
         self,
         callback: Callable[[State, dict[str, Any]], object] | None = None,
@@ -103,7 +102,7 @@ class State:
         self.event_count = 0
         self.task_count = 0
         self.tasks_by_type = Grouping(self, lambda task: task.name)
-        self.tasks_by_worker = Grouping(self, lambda task: task.worker and task.worker.hostname)
+        self.tasks_by_worker = Grouping(self, lambda task: None if task.worker is None else task.worker.hostname)
         self.handlers: dict[str, Callable[[str, dict[str, Any]], Any]] = {"task": self._task, "worker": self._worker}
         self._orphans: Recent[list[Task]] = Recent(max_tasks_in_memory)
         self._lock = threading.RLock()
@@ -172,22 +171,21 @@ class State:
 
     def get_or_create_worker(self, hostname: str, **kwargs: Any) -> tuple[Worker, bool]:
         """(the worker of that name, whether it is new); `kwargs` are fields to take in."""
-        try:
-            worker, created = self.workers[hostname], False
-        except KeyError:
-            worker, created = self.Worker(hostname), True
-            self.workers[hostname] = worker
+        worker = self.workers.touch(hostname)
+        created = worker is None
+        if worker is None:
+            worker = self.workers[hostname] = Worker(hostname)
         worker.update(kwargs)
         return worker, created
 
     def get_or_create_task(self, uuid: str) -> tuple[Task, bool]:
         """(the task of that id, whether it is new)."""
-        try:
-            return self.tasks[uuid], False
-        except KeyError:
-            task = self.tasks[uuid] = self.Task(uuid, cluster_state=self)
-            task.children.update(self._orphans.pop(uuid, ()))
-            return task, True
+        task = self.tasks.touch(uuid)
+        if task is not None:
+            return task, False
+        task = self.tasks[uuid] = Task(uuid, cluster_state=self)
+        task.children.update(self._orphans.pop(uuid, ()))
+        return task, True
 
     # -- asking --------------------------------------------------------------------------------------------------
 
@@ -279,7 +277,7 @@ def _again(kind: type[State], most_workers: int, most_tasks: int, workers: Any, 
     """A pickled state, come back."""
     state = kind(max_workers_in_memory=most_workers, max_tasks_in_memory=most_tasks, workers=dict(workers))
     for told in tasks:
-        task = state.tasks[told["uuid"]] = state.Task(cluster_state=state, **told)
+        task = state.tasks[told["uuid"]] = Task(cluster_state=state, **told)
         if task.worker is not None:
             task.worker = state.workers.get(task.worker.hostname or "", task.worker)
     return state

@@ -82,9 +82,9 @@ class Task:
             fields: the others.
         """
         state = TASK_STATES.get(kind, kind.upper())
-        late = (
-            states.RETRY not in {state, self.state} and states.precedence(state) > states.precedence(self.state)
-        )  # it was overtaken by an event of a later state
+        # Late: it was overtaken by an event of a later state. A retried task begins again.
+        begins = states.RETRY in {state, self.state}
+        late = not begins and states.precedence(state) > states.precedence(self.state)
         if kind in TASK_STATES:
             setattr(self, kind, timestamp)
         if late and state == states.RECEIVED:

@@ -7,9 +7,9 @@ from typing import Final
 _PARTS: Final = {
     "the beat scheduler is still to come": ("beat_",),
     "events and remote control are still to come": (
-        "event_", "events_", "control_", "task_send_sent_event", "worker_enable_remote_control",
-        "worker_send_task_events",
+        "events_", "control_", "worker_enable_remote_control", "worker_send_task_events",
     ),
+    "RabbitMQ, where monitors have queues, is still to come": ("event_queue_",),
     "limits of time, rate and memory are still to come, and nothing enforces them yet": (
         "task_time_limit", "task_soft_time_limit", "task_default_rate_limit", "worker_disable_rate_limits",
         "worker_max_memory_per_child",

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skirret.brokers import fanout
-from skirret.brokers.base import Broker, Capabilities, Dead, Limits, Queue, QueueSize, Results, Subscription, Waiting
+from skirret.brokers.base import Broker, Capabilities, Dead, Limits, Queue, QueueSize, Results, Waiting
 from skirret.brokers.redis import durability, listing, plan, scripts
 from skirret.brokers.redis.consumer import RedisConsumer
 from skirret.brokers.redis.options import Options, options_of
 from skirret.brokers.redis.slot import Draft, Slot, draft, told_apart
 from skirret.brokers.redis.subscription import RedisSubscription
+from skirret.brokers.subscription import Subscription
 from skirret.errors import ImproperlyConfigured, OperationalError
 from skirret.message import Publication
 from skirret.stores.redis import facts

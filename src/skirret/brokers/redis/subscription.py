@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from skirret import clock
-from skirret.brokers.base import Subscription
+from skirret.brokers.subscription import Subscription
 from skirret.errors import OperationalError
 from skirret.stores.redis.faults import Broken, Refused, in_words
 from skirret.stores.redis.session import Session, pack

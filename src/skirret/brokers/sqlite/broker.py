@@ -9,11 +9,12 @@ from typing import Any
 
 from skirret import clock
 from skirret.brokers import fanout
-from skirret.brokers.base import Broker, Capabilities, Dead, Limits, Queue, QueueSize, Subscription, Waiting
+from skirret.brokers.base import Broker, Capabilities, Dead, Limits, Queue, QueueSize, Waiting
 from skirret.brokers.sqlite import messages
 from skirret.brokers.sqlite.consumer import SqliteConsumer
 from skirret.brokers.sqlite.messages import Draft
 from skirret.brokers.sqlite.subscription import SqliteSubscription, anybody, send
+from skirret.brokers.subscription import Subscription
 from skirret.message import Publication
 from skirret.stores.sqlite.bells import CONSUMERS
 from skirret.stores.sqlite.location import path_of

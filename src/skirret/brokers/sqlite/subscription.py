@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from skirret import clock
-from skirret.brokers.base import Subscription
+from skirret.brokers.subscription import Subscription
 from skirret.stores.sqlite.bells import HINTS
 from skirret.stores.sqlite.store import Store
 from skirret.stores.sqlite.text import storable

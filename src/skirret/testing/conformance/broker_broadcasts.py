@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from skirret.brokers.base import Broker, Subscription
+from skirret.brokers.base import Broker
+from skirret.brokers.subscription import Subscription
 from skirret.testing.conformance import material
 from skirret.testing.conformance.broker_fixtures import BrokerFixtures
 from skirret.testing.conformance.material import Later
