@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import re
-import socket
 import sys
 import threading
 import traceback
@@ -373,19 +372,3 @@ def get_task_logger(name: str) -> logging.Logger:
     if found is not task_logger and (found.parent is None or found.parent is logging.getLogger()):
         found.parent = task_logger
     return found
-
-
-def node_path(text: str, node: str = "") -> str:
-    """`text` with Celery's node abbreviations replaced.
-
-    Args:
-        text: such as ``/var/log/%n%I.log`` or ``w1@%h``. ``%p`` is the whole node name, ``%n`` its part before the
-            ``@``, ``%h`` its host, ``%d`` the host's domain, ``%%`` a percent sign; ``%i`` and ``%I``, Celery's
-            process index, are those of its main process (``0`` and nothing), because all processes share one file.
-        node: such as ``celery@web1``; a missing host is this one, a missing name is ``celery``.
-    """
-    name, _, host = node.partition("@")
-    host = host or socket.gethostname()
-    name = name or "celery"
-    known = {"n": name, "h": host, "d": host.partition(".")[2], "p": f"{name}@{host}", "i": "0", "I": "", "%": "%"}
-    return re.sub(r"%(.)", lambda match: known.get(match.group(1), match.group()), text)

@@ -230,9 +230,16 @@ PYTHON: dict[str, Python] = {
 REMOTE = "remote control"
 SHELL: dict[str, list[Shell]] = {
     "3. Worker / 1": [Shell("works as the guide's worker")],
-    "3. Worker / 2": [Shell("works four tasks at a time"), Shell(later="daemons"), Shell("works in child processes")],
+    "3. Worker / 2": [
+        Shell("works four tasks at a time"),
+        Shell("works in the background"),
+        Shell("works in child processes"),
+    ],
     "Inspecting Workers / 1": [Shell(later=REMOTE)] * 5,
     "Controlling Workers / 1": [Shell(later=REMOTE)] * 5,
     "Installation / 1": [Shell("names an extra that the package has")],
-    "Running Beat Scheduler / 1": [Shell(later="the beat scheduler")] * 2,
+    "Running Beat Scheduler / 1": [
+        Shell(later="the beat scheduler"),
+        Shell("runs a worker that says where the scheduler is"),
+    ],
 }

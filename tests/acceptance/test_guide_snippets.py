@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from skirret.worker.pidfile import lives
 from tests.acceptance.guide import GUIDE, ORIGINAL, blocks
 from tests.acceptance.processes import Program, run, running
 from tests.acceptance.snippets import PROJECT, PYTHON, REQUESTS, SHELL, Python
@@ -144,6 +147,32 @@ def test_a_worker_option_of_the_guide_is_obeyed(number, words, project, tmp_path
         key = "Calling Tasks / 1"
         assert run_python(key, PYTHON[key], project) == 10
         assert worker.stop() == 0, worker.said()
+
+
+def test_the_guides_worker_in_the_background_serves_and_leaves_the_terminal(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("SKIRRET_HOME", str(tmp_path))
+    command = blocks()["3. Worker / 2"].commands[1]
+    status, said = run(command, project)
+    found = re.search(r"runs in the background: process (\d+)", said)
+    assert (status, bool(found)) == (0, True), said
+    pid = int(found.group(1))
+    try:
+        key = "Calling Tasks / 1"
+        assert run_python(key, PYTHON[key], project) == 10
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        while lives(pid):
+            time.sleep(0.02)
+
+
+def test_the_guides_worker_with_a_beat_serves_and_says_that_the_scheduler_comes_separately(
+    project, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SKIRRET_HOME", str(tmp_path))
+    with running(blocks()["Running Beat Scheduler / 1"].commands[1], project) as worker:
+        worker.wait_until_it_says("ready")
+        assert "it comes separately, as `skirret beat`" in worker.said()
+        assert worker.stop() == 0
 
 
 def test_the_extra_that_the_guide_installs_exists():

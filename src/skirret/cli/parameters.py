@@ -60,6 +60,31 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON a
 """The option of every command that reads."""
 
 
+def daemon_options(command: _F) -> _F:
+    """The options of every command that can be a service of its machine: pid file, user, group, mask, Python."""
+    added = (
+        option(
+            "--pidfile",
+            setting="worker_pidfile",
+            env="PIDFILE",
+            type=click.Path(dir_okay=False),
+            help="Keep the process id in this file, and do not start if a living process has it; %n as in --logfile.",
+        ),
+        option("--uid", setting="worker_uid", env="UID", metavar="USER", help="Become this user, for good."),
+        option("--gid", setting="worker_gid", env="GID", metavar="GROUP", help="Become this group (with --uid)."),
+        option("--umask", setting="worker_umask", env="UMASK", metavar="OCTAL", help="Make files with this mode mask."),
+        option(
+            "--executable",
+            env="EXECUTABLE",
+            type=click.Path(dir_okay=False),
+            help="With --detach: the Python that runs it.",
+        ),
+    )
+    for add in reversed(added):
+        command = add(command)
+    return command
+
+
 class CommaList(_Kind):
     """Names separated by commas, as a list."""
 
@@ -69,6 +94,24 @@ class CommaList(_Kind):
         if isinstance(value, list):
             return value
         return [part.strip() for part in str(value).split(",") if part.strip()]
+
+
+class MaxMin(_Kind):
+    """Two numbers ``max,min``, or the greater one alone, as a pair (max, min)."""
+
+    name = "max,min"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        if not (1 <= len(parts) <= 2 and all(part.isdigit() for part in parts)):
+            self.fail(f"{value!r} is not max,min, such as 10,3", param, ctx)
+        numbers = [int(part) for part in parts]
+        most, least = max(numbers), min(numbers) if len(numbers) == 2 else 0
+        if not most:
+            self.fail("a pool of at most 0 children runs nothing", param, ctx)
+        return most, least
 
 
 class Json(_Kind):

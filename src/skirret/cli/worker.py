@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from skirret.cli.completing import complete_queues
-from skirret.cli.parameters import Choice, CommaList, option
+from skirret.cli.parameters import Choice, CommaList, MaxMin, daemon_options, option
 from skirret.cli.session import Session, pass_session
 from skirret.errors import ImproperlyConfigured
 
@@ -22,7 +22,7 @@ POOLS = ("prefork", "processes", "threads", "asyncio", "solo")
     "--hostname",
     env="WORKER_HOSTNAME",
     metavar="NAME",
-    help="The node's name; %h is the host, %n its first part, %d its domain.",
+    help="The node's name, such as w1@%h; %h is this host, %n its first part, %d its domain.",
 )
 @option(
     "-Q",
@@ -81,7 +81,7 @@ POOLS = ("prefork", "processes", "threads", "asyncio", "solo")
     "--logfile",
     env="WORKER_LOGFILE",
     type=click.Path(dir_okay=False),
-    help="Log to this file instead of stderr; %n is the node's name, %h its host.",
+    help="Log to this file instead of stderr; %n is the node's name, %h its host, %i and %I the child's number.",
 )
 @option(
     "--log-json", setting="worker_log_json", env="WORKER_LOG_JSON", is_flag=True, help="Log one JSON object a line."
@@ -140,21 +140,94 @@ POOLS = ("prefork", "processes", "threads", "asyncio", "solo")
     is_flag=True,
     help="Drop what waits in the consumed queues before starting.",
 )
+@option(
+    "--disable-prefetch",
+    setting="worker_disable_prefetch",
+    env="WORKER_DISABLE_PREFETCH",
+    is_flag=True,
+    default=None,
+    help="Take a task only when a slot is free for it.",
+)
+@option(
+    "--max-memory-per-child",
+    setting="worker_max_memory_per_child",
+    env="WORKER_MAX_MEMORY_PER_CHILD",
+    type=click.IntRange(1),
+    metavar="KIB",
+    help="Replace a child that is larger than this after a task.",
+)
+@option(
+    "--autoscale",
+    env="WORKER_AUTOSCALE",
+    type=MaxMin(),
+    help="Grow and shrink the pool between these numbers of children, by load.",
+)
+@option(
+    "--pool-start-method",
+    setting="worker_pool_start_method",
+    env="WORKER_POOL_START_METHOD",
+    type=Choice(("fork", "spawn"), case_sensitive=False),
+    help="How children begin: forked from a process that has imported the app, or started afresh.",
+)
+@option(
+    "--without-heartbeat",
+    env="WORKER_WITHOUT_HEARTBEAT",
+    is_flag=True,
+    help="Send no heartbeat events to monitors (the lease's own beat does not depend on them).",
+)
+@option(
+    "--heartbeat-interval",
+    env="WORKER_HEARTBEAT_INTERVAL",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Seconds between two heartbeat events (default: 2).",
+)
+@option("-B", "--beat", env="WORKER_BEAT", is_flag=True, help="Run the scheduler inside too (it is still to come).")
+@option(
+    "-s",
+    "--schedule",
+    "--schedule-filename",
+    "schedule",
+    setting="beat_schedule_filename",
+    env="WORKER_SCHEDULE",
+    type=click.Path(dir_okay=False),
+    help="With -B: the scheduler's file.",
+)
+@option("--scheduler", setting="beat_scheduler", env="WORKER_SCHEDULER", metavar="CLASS", help="With -B: its class.")
+@option(
+    "-S",
+    "--statedb",
+    setting="worker_state_db",
+    env="WORKER_STATEDB",
+    type=click.Path(dir_okay=False),
+    help="Accepted; what this file is for, revoked tasks, is kept in the broker and outlives the worker.",
+)
+@daemon_options
 # What these three ask for is how Skirret always works; start scripts made for Celery pass them.
 @click.option("-O", "--optimization", type=click.Choice(["default", "fair"]), hidden=True, expose_value=False)
 @click.option("--without-gossip", is_flag=True, hidden=True, expose_value=False)
 @click.option("--without-mingle", is_flag=True, hidden=True, expose_value=False)
+@click.option("-D", "--detach", is_flag=True, help="Run in the background, once it has started.")
 @pass_session
-def command(session: Session, /, **flags: Any) -> int:
+def command(session: Session, /, detach: bool, executable: str | None, **flags: Any) -> int:
     """Run a worker.
 
     TERM or INT stops it when running tasks are done; a second one stops it at once, and what was interrupted runs
     again elsewhere. The app of -A is imported by the worker's children only.
     """
+    from skirret.cli import daemon
     from skirret.worker import run
     from skirret.worker.options import WorkerOptions
 
-    return run(WorkerOptions(**arguments(session, flags)))
+    options = WorkerOptions(**arguments(session, flags))
+    watcher = daemon.watcher()
+    if not detach or watcher.waited_for or daemon.stays():
+        code = run(options, watcher.started)
+        watcher.failed(code)
+        return code
+    if options.logfile is None:  # what it says must be found somewhere
+        options.logfile = str(Path("%n.log").absolute())
+    return daemon.detach(options, executable=executable)
 
 
 def arguments(session: Session, flags: dict[str, Any]) -> dict[str, Any]:
@@ -169,17 +242,17 @@ def arguments(session: Session, flags: dict[str, Any]) -> dict[str, Any]:
     """
     if not session.app_path:
         raise ImproperlyConfigured(f"a worker needs an app, and no -A was given.{_suggest_app()}")
-    from skirret.logs import node_path
+    from skirret.nodes import node_name
 
     fields = dict(flags)
     fields["concurrency"] = _slots(flags["concurrency"])
     fields["loglevel"] = str(flags["loglevel"]).upper()
     if flags["pool"] == "processes":  # Celery's other name of the same pool
         fields["pool"] = "prefork"
-    node = node_path(flags["hostname"]) if flags["hostname"] else None
-    fields["hostname"] = node
-    if flags["logfile"]:
-        fields["logfile"] = str(Path(node_path(flags["logfile"], node or "")).resolve())
+    fields["hostname"] = node_name(flags["hostname"]) if flags["hostname"] else None
+    for file in ("logfile", "pidfile"):
+        if flags[file]:
+            fields[file] = str(Path(flags[file]).absolute())
     fields.update(
         app=session.app_path,
         workdir=session.workdir,

@@ -14,10 +14,6 @@ _PARTS: Final = {
         "task_time_limit", "task_soft_time_limit", "task_default_rate_limit", "worker_disable_rate_limits",
         "worker_max_memory_per_child",
     ),
-    "daemons are still to come": (
-        "worker_executable", "worker_gid", "worker_pidfile", "worker_uid", "worker_umask",
-    ),
-    "a queue of each worker's own is still to come": ("worker_direct",),
     "a stop in two steps is still to come": ("worker_soft_shutdown_timeout", "worker_enable_soft_shutdown_on_idle"),
     "signed messages are still to come": ("security_",),
     "the strict profile is still to come": ("security",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,8 +11,12 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
-def run(options: WorkerOptions) -> int:
+def run(options: WorkerOptions, started: Callable[[], object] | None = None) -> int:
     """Run a worker in this process until it is told to stop.
+
+    Args:
+        options: what it is asked for.
+        started: called once, when the app is imported and the children are ready for tasks.
 
     Returns:
         The exit code: 0 after a warm or cold stop, 69 if a server refused what had to be done before the start
@@ -20,4 +25,4 @@ def run(options: WorkerOptions) -> int:
     """
     from skirret.worker.worker import run_worker
 
-    return run_worker(options)
+    return run_worker(options, started)

@@ -60,6 +60,8 @@ class ChildLine:
 
     def __init__(self, loop: Loop, number: int, slots: int, received: Callable[[ChildLine, list[Up]], None]) -> None:
         self.number = number
+        self.index = 1
+        """The lowest number that no other child has."""
         self.slots = slots
         self.pid = 0
         self.ready = False

@@ -22,13 +22,20 @@ class WorkerOptions(msgspec.Struct, kw_only=True, omit_defaults=True):
         processes: children of a many-slot pool.
         hostname: the node's name; ``%h`` is the host, ``%n`` the part before its first dot, ``%d`` the rest.
         loglevel: a level's name.
-        logfile: write logs here instead of to stderr.
+        logfile: write logs here instead of to stderr; may hold the abbreviations of ``nodes.node_path``.
         log_json: one JSON object a line.
         color: None is "if a terminal".
         quiet: no banner.
         grace: seconds that running tasks get at a warm stop; None is without end.
         purge: drop waiting messages of the consumed queues first.
-        time_limit, soft_time_limit, max_tasks_per_child, prefetch_multiplier, task_events: override settings.
+        autoscale: (most, fewest) children; None is a pool of a fixed size.
+        without_heartbeat: send no heartbeat events.
+        heartbeat_interval: seconds between heartbeat events.
+        beat: a scheduler was asked for inside this worker.
+        pidfile: keep the process id there.
+        uid, gid, umask: user, group and file mode mask to change to before the app is imported.
+        time_limit, soft_time_limit, max_tasks_per_child, max_memory_per_child, prefetch_multiplier, disable_prefetch,
+        task_events, pool_start_method, schedule, scheduler, statedb: override settings.
     """
 
     app: str
@@ -55,3 +62,17 @@ class WorkerOptions(msgspec.Struct, kw_only=True, omit_defaults=True):
     max_tasks_per_child: int | None = None
     prefetch_multiplier: int | None = None
     task_events: bool | None = None
+    max_memory_per_child: int | None = None
+    disable_prefetch: bool | None = None
+    pool_start_method: str | None = None
+    autoscale: tuple[int, int] | None = None
+    without_heartbeat: bool = False
+    heartbeat_interval: float | None = None
+    beat: bool = False
+    schedule: str | None = None
+    scheduler: str | None = None
+    statedb: str | None = None
+    pidfile: str | None = None
+    uid: str | None = None
+    gid: str | None = None
+    umask: str | None = None

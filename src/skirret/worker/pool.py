@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import signal
@@ -167,9 +168,11 @@ class Pool:
     def _make(self, slots: int) -> ChildLine:
         self._number += 1
         child = ChildLine(self._loop, self._number, slots, self._frames)
+        taken = {other.index for other in self.children}
+        child.index = next(index for index in itertools.count(1) if index not in taken)
         self.children.append(child)
         self._by_number[child.number] = child
-        order = Fork(child.number, self._kind, slots)
+        order = Fork(child.number, self._kind, slots, child.index)
         self._template.fork(order, [child.child_sock.fileno(), child.permits_read, child.board.fd])
         return child
 

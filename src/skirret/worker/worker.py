@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from skirret.brokers.open import open_broker
 from skirret.coordination.base import Coordination
 from skirret.coordination.open import open_coordination
 from skirret.errors import ImproperlyConfigured, SkirretError
+from skirret.nodes import node_name, node_path
 from skirret.settings import Conf
 from skirret.settings.transports import broker_options, coordination_options, result_options
 from skirret.worker.banner import banner
@@ -29,6 +29,7 @@ from skirret.worker.manifest import Manifest
 from skirret.worker.options import WorkerOptions
 from skirret.worker.pool import Heard, Pool, SoloPool
 from skirret.worker.rules import Rules
+from skirret.worker.service import Service
 from skirret.worker.supervisor import Supervisor
 from skirret.worker.template_line import AppFailed
 
@@ -39,11 +40,12 @@ MANY_SLOTS = {"threads", "asyncio", "gevent", "eventlet"}
 PROCESSES = {"processes": "prefork"}
 
 
-def run_worker(options: WorkerOptions) -> int:
+def run_worker(options: WorkerOptions, started: Callable[[], object] | None = None) -> int:
     """Run one worker until it is told to stop; its exit code."""
     try:
-        logs.setup(options.loglevel, options.logfile, json=options.log_json, color=options.color)
-        return Worker(options).run()
+        worker = Worker(options, started)
+        with worker.service:
+            return worker.run()
     except AppFailed as exc:
         _complain(f"{exc}\nThe app {options.app!r} raised while it was imported (above); the worker did not start.")
         return EXIT_CONFIG
@@ -62,11 +64,13 @@ class Worker:
 
     Args:
         options: what the command line asks.
+        started: called once, when it is ready for tasks.
     """
 
-    def __init__(self, options: WorkerOptions) -> None:
+    def __init__(self, options: WorkerOptions, started: Callable[[], object] | None = None) -> None:
         self.options = options
         self.hostname = node_name(options.hostname)
+        self.service = Service(options, self.hostname, started)
         self.loop = Loop()
         self.broken = False
 
@@ -77,6 +81,10 @@ class Worker:
         pool = Pool(self.loop, self.options, self.hostname, self._heard())
         try:
             manifest = pool.import_app()
+            if self.service.follow(manifest.settings):
+                pool.close()
+                pool = Pool(self.loop, self.options, self.hostname, self._heard())
+                manifest = pool.import_app()
             kind = self._pool_kind(manifest)
             if kind != "solo":
                 children, slots = self._size(manifest, kind)
@@ -99,6 +107,7 @@ class Worker:
 
         app = load_app(self.options)
         manifest = describe(app)
+        self.service.follow(manifest.settings)
         pool = SoloPool(self.loop, self._heard())
         self._assemble(manifest, pool, "solo", 1, 1)
         self._catch_signals()
@@ -134,12 +143,14 @@ class Worker:
     def _supervise_solo(self) -> None:
         self.loop.run()
         if self.supervisor.ending.abandoned:
+            self.service.close()
             os._exit(EXIT_OK)  # cold: the main thread is inside a task, which has gone back to its queue
 
     def _assemble(self, manifest: Manifest, pool: Pool | SoloPool, kind: str, children: int, slots: int) -> None:
         conf = Conf.from_plain(manifest.settings)
         options = self.options
-        logs.setup_from(conf, options.loglevel, options.logfile, json=options.log_json, color=options.color)
+        logfile = node_path(options.logfile or conf.worker_logfile or "", self.hostname) or None
+        logs.setup_from(conf, options.loglevel, logfile, json=options.log_json, color=options.color)
         broker = open_broker(manifest.broker_url, broker_options(conf))
         backend = open_backend(manifest.backend_url, result_options(conf))
         shared = (
@@ -194,6 +205,8 @@ class Worker:
                 "is off. Declare them, or turn it on."
             )
         chosen = [declared.get(name) or Queue(name=name) for name in names if name not in excluded]
+        if conf.worker_direct:
+            chosen.append(own_queue(self.hostname))
         if not chosen:
             raise ImproperlyConfigured("no queue is left to consume: -X excludes all of them")
         return chosen
@@ -235,6 +248,7 @@ class Worker:
     def _changed(self) -> None:
         if all(child.ready for child in self.supervisor.pool.children):
             logger.info("%s ready.", self.hostname)
+            self.service.ready()
         self.supervisor.pump()
 
     def _died(self, *args: object) -> None:
@@ -246,14 +260,9 @@ class Worker:
         self.supervisor.ending.warm()
 
 
-def node_name(text: str | None) -> str:
-    """A node's name with ``%h``, ``%n`` and ``%d`` filled in; ``skirret@host`` by default."""
-    host = socket.gethostname()
-    name, _, domain = host.partition(".")
-    text = text or "skirret@%h"
-    if "@" not in text:
-        text = f"{text}@%h"
-    return text.replace("%h", host).replace("%n", name).replace("%d", domain)
+def own_queue(hostname: str) -> Queue:
+    """The queue of one worker alone (``worker_direct``), by Celery's names."""
+    return Queue(name=f"{hostname}.dq2", exchange="C.dq2", routing_key=hostname)
 
 
 def _cpus() -> int:

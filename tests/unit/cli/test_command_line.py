@@ -205,7 +205,7 @@ def asked(monkeypatch) -> list:
 
     found: list = []
 
-    def run(options) -> int:
+    def run(options, started) -> int:
         found.append(options)
         return 0
 
@@ -234,15 +234,20 @@ def test_every_flag_reaches_the_worker(cli, tmp_path, asked):
     line = (
         "-A proj:app -b memory://x --result-backend memory://y --config conf -C -q worker -n w1@host -Q a,b -X c "
         "-I m1,m2 -c 3 -P threads --processes 2 -l info -f %n.log --log-json -E --time-limit 9 --soft-time-limit 8.5 "
-        "--max-tasks-per-child 7 --prefetch-multiplier 2 --grace 4 --purge"
+        "--max-tasks-per-child 7 --prefetch-multiplier 2 --grace 4 --purge --disable-prefetch --autoscale 3,10 "
+        "--max-memory-per-child 5000 --pool-start-method spawn --without-heartbeat --heartbeat-interval 5 -B "
+        "-s when.db --scheduler a.B -S state.db --pidfile %n.pid --uid 1 --gid 2 --umask 027"
     )
     assert cli(*line.split()).exit_code == 0
     assert asked == [
         WorkerOptions(
             app="proj:app", broker="memory://x", result_backend="memory://y", config="conf", color=False, quiet=True,
             hostname="w1@host", queues=["a", "b"], exclude=["c"], include=["m1", "m2"], concurrency=3, pool="threads",
-            processes=2, loglevel="INFO", logfile=str(tmp_path / "w1.log"), log_json=True, task_events=True,
+            processes=2, loglevel="INFO", logfile=str(tmp_path / "%n.log"), log_json=True, task_events=True,
             time_limit=9.0, soft_time_limit=8.5, max_tasks_per_child=7, prefetch_multiplier=2, grace=4.0, purge=True,
+            disable_prefetch=True, autoscale=(10, 3), max_memory_per_child=5000, pool_start_method="spawn",
+            without_heartbeat=True, heartbeat_interval=5.0, beat=True, schedule="when.db", scheduler="a.B",
+            statedb="state.db", pidfile=str(tmp_path / "%n.pid"), uid="1", gid="2", umask="027",
         )
     ]  # fmt: skip
 
@@ -276,7 +281,9 @@ def test_start_scripts_made_for_celery_go_on_working(cli, asked, line):
     assert asked[0].pool in {None, "prefork"}
 
 
-@pytest.mark.parametrize("line", ["-c 0", "-c many", "--time-limit 0", "--grace -1", "-l loud"])
+@pytest.mark.parametrize(
+    "line", ["-c 0", "-c many", "--time-limit 0", "--grace -1", "-l loud", "--autoscale 3,x", "--autoscale 0"]
+)
 def test_values_that_cannot_be_are_refused(cli, asked, line):
     done = cli("-A", "proj", "worker", *line.split())
     assert done.exit_code == exits.USAGE
@@ -286,7 +293,7 @@ def test_values_that_cannot_be_are_refused(cli, asked, line):
 def test_the_workers_exit_code_is_ours(cli, monkeypatch):
     import skirret.worker
 
-    monkeypatch.setattr(skirret.worker, "run", lambda options: 69)
+    monkeypatch.setattr(skirret.worker, "run", lambda options, started: 69)
     assert cli("-A", "proj", "worker").exit_code == 69
 
 

@@ -250,14 +250,6 @@ def test_task_loggers_cannot_take_skirrets_own_names():
         logs.get_task_logger("skirret.task")
 
 
-def test_node_abbreviations_are_those_of_celery():
-    assert logs.node_path("/log/%n%I.log", "w1@web.example.com") == "/log/w1.log"
-    assert (
-        logs.node_path("%p|%h|%d|%i|%%|%z", "w1@web.example.com")
-        == "w1@web.example.com|web.example.com|example.com|0|%|%z"
-    )
-
-
 def test_the_settings_decide_formats_and_redirection(monkeypatch):
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stdout", sys.stdout)

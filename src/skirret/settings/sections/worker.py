@@ -132,6 +132,7 @@ class WorkerSettings(Section):
         None,
         "File in which a worker remembers revoked tasks across restarts, where the broker cannot.",
         kind=kinds.path,
+        unused="revoked tasks are kept in the broker or `coordination_url`, for all workers and across restarts",
         old="CELERYD_STATE_DB",
     )
     worker_redirect_stdouts: bool = option(
@@ -203,9 +204,14 @@ class WorkerSettings(Section):
         unused="Skirret has no agents",
         old="CELERYD_AGENT",
     )
-    worker_executable: str | None = option(None, "Python that runs a detached worker.", kind=kinds.path)
-    worker_gid: Any = option(None, "Group, by name or number, that a detached worker changes to.")
+    worker_executable: str | None = option(
+        None,
+        "Python that runs a detached worker.",
+        kind=kinds.path,
+        unused="this is read by the Python that runs already; `worker --detach --executable` names another",
+    )
+    worker_gid: Any = option(None, "Group, by name or number, that a worker changes to (with `worker_uid`).")
     worker_logfile: str | None = option(None, "File that the worker logs to; standard error if unset.", kind=kinds.path)
-    worker_pidfile: str | None = option(None, "File in which a detached worker keeps its process id.", kind=kinds.path)
-    worker_uid: Any = option(None, "User, by name or number, that a detached worker changes to.")
-    worker_umask: Any = option(None, "File mode mask of a detached worker, as octal text or a number.")
+    worker_pidfile: str | None = option(None, "File in which a worker keeps its process id.", kind=kinds.path)
+    worker_uid: Any = option(None, "User, by name or number, that a worker changes to.")
+    worker_umask: Any = option(None, "File mode mask of a worker, as octal text or a number.")

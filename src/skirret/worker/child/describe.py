@@ -92,6 +92,12 @@ def _overrides(options: WorkerOptions) -> dict[str, tuple[Any, str]]:
         "worker_max_tasks_per_child": (options.max_tasks_per_child, "--max-tasks-per-child"),
         "worker_prefetch_multiplier": (options.prefetch_multiplier, "--prefetch-multiplier"),
         "worker_send_task_events": (options.task_events, "--task-events"),
+        "worker_max_memory_per_child": (options.max_memory_per_child, "--max-memory-per-child"),
+        "worker_disable_prefetch": (options.disable_prefetch, "--disable-prefetch"),
+        "worker_pool_start_method": (options.pool_start_method, "--pool-start-method"),
+        "worker_state_db": (options.statedb, "--statedb"),
+        "beat_schedule_filename": (options.schedule, "--schedule"),
+        "beat_scheduler": (options.scheduler, "--scheduler"),
         "include": (options.include, "--include"),
     }
     return {key: (value, flag) for key, (value, flag) in named.items() if value is not None}

@@ -18,11 +18,15 @@ class Start(msgspec.Struct, tag=1):
 
 
 class Fork(msgspec.Struct, tag=2):
-    """Down, with three descriptors (socket, permit pipe, board): make child `number` with so many slots."""
+    """Down, with three descriptors (socket, permit pipe, board): make child `number` with so many slots.
+
+    `index` is the lowest number from 1 that no other child has, for names of files: there are few of those.
+    """
 
     number: int
     pool: str
     slots: int
+    index: int = 1
 
 
 class Imported(msgspec.Struct, tag=3):

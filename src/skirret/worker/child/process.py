@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from skirret import context, logs
 from skirret.backends.open import PLUGINS
+from skirret.nodes import node_path
 from skirret.url import parse
 from skirret.worker.board import Chalk
 from skirret.worker.child.execute import Executor
@@ -40,9 +41,8 @@ def run_child(app: Skirret, start: Start, order: Fork, sock: int, permits: int, 
         signal.siginterrupt(number, False)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     options = start.options
-    logs.setup_from(
-        app.conf, options.loglevel, options.logfile, json=options.log_json, color=options.color, redirect=True
-    )
+    logfile = node_path(options.logfile or app.conf.worker_logfile or "", start.hostname, order.index) or None
+    logs.setup_from(app.conf, options.loglevel, logfile, json=options.log_json, color=options.color, redirect=True)
     os.set_blocking(permits, False)
     link = Link(socket.socket(fileno=sock), permits, Chalk(board, order.slots))
     _let_forks_go(link)

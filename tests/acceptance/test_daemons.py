@@ -1,0 +1,103 @@
+"""A worker goes into the background wholly, takes on who it is told to be, and what fails at its start is seen."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from skirret.worker.pidfile import lives, owner
+from tests.acceptance.faulty import Project, wait_until
+from tests.acceptance.processes import run, running
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    monkeypatch.delenv("SKIRRET_HOME", raising=False)
+    project = Project(tmp_path, module="daemon_app")
+    yield project
+    project.app.close()
+
+
+@contextlib.contextmanager
+def background(project: Project, options: str, env: dict[str, str] | None = None) -> Iterator[int]:
+    """A worker in the background for the length of a ``with`` block; its process id."""
+    status, said = run(f"skirret -A daemon_app worker -D {options}", project.directory, project.env | (env or {}))
+    found = re.search(r"runs in the background: process (\d+), log ", said)
+    assert found, said
+    assert status == 0
+    pid = int(found.group(1))
+    try:
+        yield pid
+    finally:
+        if lives(pid):
+            os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not lives(pid))
+
+
+def test_a_detached_worker_has_no_terminal_and_its_files_say_where_it_is(project):
+    with background(project, "-n w1@%h -c 2 --pidfile=%n.pid --logfile=logs/%n%I.log -l INFO") as pid:
+        pidfile, log = project.directory / "w1.pid", project.directory / "logs" / "w1.log"
+        assert pidfile.read_text() == f"{pid}\n"
+        assert owner(str(pidfile)) == pid
+        assert "ready." in log.read_text()
+        _, outputs, session, terminal = project.send("who").get(timeout=20)
+        assert outputs == [os.devnull, str(log), str(log)]
+        assert session != pid  # it leads no session, so it can never get a terminal
+        assert session != os.getsid(0)
+        assert terminal == "0"
+        own = project.send("who", queue=f"w1@{socket.gethostname()}.dq2").get(timeout=20)
+        assert own[1] == outputs
+        childs_log = [path.name for path in log.parent.iterdir() if "asked who I am" in path.read_text()]
+        assert set(childs_log) <= {"w1-1.log", "w1-2.log"}
+        assert childs_log
+        status, said = run("skirret -A daemon_app worker -n w1@ --pidfile=%n.pid", project.directory, project.env)
+        assert (status, f"belongs to process {pid}" in said) == (78, True)
+    assert not pidfile.exists()
+
+
+@pytest.mark.parametrize("executable", [False, True])
+def test_what_is_wrong_at_the_start_is_said_where_the_command_was_typed(project, executable):
+    (project.directory / "daemon_app.py").write_text("raise ValueError('this module is broken')")
+    options = f"--executable={sys.executable}" if executable else ""
+    status, said = run(f"skirret -A daemon_app worker -D {options}", project.directory, project.env)
+    assert status == 78
+    assert "ValueError: this module is broken" in said
+
+
+def test_a_worker_takes_on_who_it_is_told_to_be_before_it_imports_the_app(project):
+    group = 1 if os.geteuid() == 0 else os.getgid()
+    with background(project, f"-c 1 --uid={os.geteuid()} --gid={group} --umask=027"):
+        (gid, groups, umask), *_ = project.send("who").get(timeout=20)
+    assert (gid, umask) == (group, 0o27)
+    assert os.geteuid() != 0 or group in groups
+
+
+def test_the_settings_may_say_it_too_and_the_app_is_then_imported_as_that(project):
+    group = 1 if os.geteuid() == 0 else os.getgid()
+    text = (project.directory / "daemon_app.py").read_text()
+    more = (
+        f"app.conf.update(worker_uid={os.geteuid()}, worker_gid={group}, worker_umask='027', worker_pidfile='%n.pid')"
+    )
+    (project.directory / "daemon_app.py").write_text(f"{text}\n{more}\n")
+    with background(project, "-c 1") as pid:
+        assert (project.directory / "skirret.pid").read_text() == f"{pid}\n"
+        (gid, _, umask), *_ = project.send("who").get(timeout=20)
+    assert (gid, umask) == (group, 0o27)
+
+
+def test_with_c_fakefork_a_worker_stays_where_it_was_started(project):
+    env = project.env | {"C_FAKEFORK": "1"}
+    with running("skirret -A daemon_app worker -D -l INFO -B", project.directory, env) as it:
+        it.wait_until_it_says("ready.")
+        assert it.said().count("-B: this version has no scheduler inside yet") == 1
+        assert it.stop() == 0
