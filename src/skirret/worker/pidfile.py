@@ -11,10 +11,13 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from skirret import clock
 from skirret.errors import ImproperlyConfigured
+
+ATTEMPTS = 50
 
 CLOCK_SLACK = 2.0
 """Seconds by which two ways to learn a start time may differ."""
@@ -42,7 +45,7 @@ class PidFile:
             PidFileTaken: a living process has it.
             ImproperlyConfigured: it cannot be written.
         """
-        for _ in range(5):  # between seeing that a file is stale and writing ours, another may do the same
+        for _ in range(ATTEMPTS):  # between seeing that a file is stale and writing ours, another may do the same
             try:
                 fd = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
             except FileExistsError:
@@ -53,6 +56,7 @@ class PidFile:
             if _lock(fd) and os.write(fd, b"%d\n" % os.getpid()) and _is_at(fd, self.path):
                 self._fd = fd
                 return
+            time.sleep(0.001)
             os.close(fd)  # somebody looked at it before it was locked, and may take it for a stale one
         raise PidFileTaken(f"the pid file {self.path!r} is being written by others; is this worker started twice?")
 
@@ -87,12 +91,11 @@ def _remove_stale(path: str) -> None:
     if fd < 0:
         return
     try:
-        pid = _judge(fd, path, locked=not _lock(fd))
+        mine = _lock(fd)
+        pid = _judge(fd, path, locked=not mine)
         if pid > 0:
             raise PidFileTaken(f"the pid file {path!r} belongs to process {pid}, which runs; stop that one first")
-        if not pid and _is_at(
-            fd, path
-        ):  # who removes a file holds its lock, so it stays this one until we have done it
+        if mine and _is_at(fd, path):  # only who holds a file's lock removes it: it is still this one when we do
             Path(path).unlink()
     finally:
         os.close(fd)
