@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from typing import Any
+
+import msgspec
 
 from skirret.message import Publication
 
 
-@dataclass(slots=True, kw_only=True)
-class Context:
+class Context(msgspec.Struct, kw_only=True):
     """One call of a task, seen from inside it.
 
     `outbox` holds messages that leave with the task's outcome, in one step with it. `awaits_call` says that a worker is
@@ -27,7 +27,7 @@ class Context:
     chord: Any = None
     called_directly: bool = True
     correlation_id: str | None = None
-    delivery_info: dict[str, Any] = field(default_factory=dict)
+    delivery_info: dict[str, Any] = msgspec.field(default_factory=dict)
     eta: str | None = None
     expires: str | None = None
     group: str | None = None
@@ -50,13 +50,13 @@ class Context:
     timelimit: Any = None
     utc: bool = True
     stamped_headers: list[str] | None = None
-    stamps: dict[str, Any] = field(default_factory=dict)
-    children: list[Any] = field(default_factory=list)
+    stamps: dict[str, Any] = msgspec.field(default_factory=dict)
+    children: list[Any] = msgspec.field(default_factory=list)
     deliveries: int = 0
     worker_pid: int | None = None
-    outbox: list[Publication] = field(default_factory=list)
+    outbox: list[Publication] = msgspec.field(default_factory=list)
     awaits_call: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
         # Only for names that are not fields: the caller's own headers, as Celery's Context shows them.
@@ -83,9 +83,8 @@ class Context:
 
     def update(self, *args: Mapping[str, Any], **kwargs: Any) -> None:
         """Set fields from mappings; unknown names become extra headers."""
-        names = {f.name for f in fields(self)}
         for key, value in dict(*args, **kwargs).items():
-            if key in names:
+            if key in self.__struct_fields__:
                 setattr(self, key, value)
             else:
                 self.extra[key] = value
@@ -93,8 +92,8 @@ class Context:
     def clear(self) -> None:
         """Back to an empty request."""
         blank = Context()
-        for f in fields(self):
-            setattr(self, f.name, getattr(blank, f.name))
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(blank, name))
 
     def as_execution_options(self) -> dict[str, Any]:
         """The ``apply_async`` options that would repeat this call."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from skirret.message import TaskMessage
 from skirret.request import Context
+from skirret.wire.usual import Usual
 
 
 def request_of(
@@ -52,3 +53,57 @@ def request_of(
         extra=dict(message.headers),
         **fields,
     )
+
+
+def request_of_usual(call: Usual, queue: str, deliveries: int, hostname: str, pid: int) -> Context:
+    """The request of a usual message that a worker is about to run: what `request_of` would make of it.
+
+    Fields are set one by one: a constructor with forty keywords takes ten times as long (7 us).
+
+    Args:
+        call: what arrived.
+        queue: its home, by name.
+        deliveries: counted deliveries before this one.
+        hostname, pid: the node and the process that run it.
+    """
+    headers, properties, args, kwargs, embed = call
+    priority = properties.priority or 0
+    correlation_id, reply_to = properties.correlation_id, properties.reply_to
+    request = Context()
+    request.id = headers.id
+    request.task = headers.task
+    request.args = args
+    request.kwargs = kwargs
+    request.called_directly = False
+    request.correlation_id = correlation_id or headers.id
+    request.reply_to = reply_to or None
+    request.delivery_info = {
+        "exchange": "", "routing_key": queue, "priority": priority, "redelivered": deliveries > 0,
+    }  # fmt: skip
+    request.properties = {
+        "correlation_id": correlation_id,
+        "reply_to": reply_to,
+        "delivery_mode": 1 if properties.delivery_mode == 1 else 2,
+        "priority": priority,
+    }
+    request.callbacks = embed.callbacks
+    request.errbacks = embed.errbacks
+    request.chain = embed.chain
+    request.chord = embed.chord
+    request.group = headers.group
+    request.group_index = headers.group_index
+    request.hostname = hostname
+    request.worker_pid = pid
+    request.deliveries = deliveries
+    request.ignore_result = bool(headers.ignore_result)
+    request.origin = headers.origin
+    request.parent_id = headers.parent_id
+    request.root_id = headers.root_id
+    request.retries = headers.retries
+    request.replaced_task_nesting = headers.replaced_task_nesting
+    request.shadow = headers.shadow
+    request.timelimit = list(headers.timelimit)
+    if headers.stamps:
+        request.stamps = headers.stamps
+    request.stamped_headers = headers.stamped_headers
+    return request

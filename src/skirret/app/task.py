@@ -102,6 +102,7 @@ class Task(TaskHooks, Generic[P, R]):
     def __setattr__(self, name: str, value: Any) -> None:
         self.__dict__.pop("_kept_plan", None)
         self.__dict__.pop("_kept_options", None)
+        self.__dict__.pop("_kept_manner", None)
         super().__setattr__(name, value)
 
     if not TYPE_CHECKING:

@@ -20,6 +20,7 @@ from skirret.serializers.limits import DEFAULT, MAX_BYTES, Limits, breach, is_pl
 from skirret.wire import fields, task
 from skirret.wire.fields import Refused, malformed
 from skirret.wire.received import Received, decode, unpack
+from skirret.wire.usual import Count, Limit, Name
 
 __all__ = ["Head", "Received", "decode", "encode", "head"]
 
@@ -30,16 +31,16 @@ class Head(msgspec.Struct, gc=False, kw_only=True):
     `size` is the raw message's, in bytes; `compression` a content type; `legacy` says protocol 1.
     """
 
-    task: str
-    id: str
+    task: Name
+    id: Name
     eta: str | None = None
     expires: str | None = None
-    retries: int = 0
-    timelimit: tuple[float | None, float | None] = (None, None)
-    ignore_result: bool = False
-    group: str | None = None
-    root_id: str | None = None
-    parent_id: str | None = None
+    retries: Count = 0
+    timelimit: tuple[Limit, Limit] = (None, None)
+    ignore_result: bool | None = False
+    group: Name | None = None
+    root_id: Name | None = None
+    parent_id: Name | None = None
     priority: int = 0
     reply_to: str | None = None
     correlation_id: str | None = None
@@ -55,28 +56,6 @@ class Head(msgspec.Struct, gc=False, kw_only=True):
     legacy: bool = False
 
 
-class _Headers(msgspec.Struct, gc=False):
-    """The headers of a usual message. Anything of another type takes the careful road."""
-
-    task: str
-    id: str
-    eta: str | None = None
-    expires: str | None = None
-    retries: int = 0
-    timelimit: tuple[float | None, float | None] = (None, None)
-    ignore_result: bool | None = None
-    group: str | None = None
-    root_id: str | None = None
-    parent_id: str | None = None
-    compression: str | None = None
-    argsrepr: str | None = None
-    kwargsrepr: str | None = None
-    stamped_headers: list[str] | None = None
-    stamps: dict[str, Any] | None = None
-    origin: str | None = None
-    shadow: str | None = None
-
-
 class _Properties(msgspec.Struct, gc=False):
     priority: int = 0
     reply_to: str | None = None
@@ -84,7 +63,7 @@ class _Properties(msgspec.Struct, gc=False):
 
 
 class _Outline(msgspec.Struct, gc=False, rename={"content_type": "content-type"}):
-    headers: _Headers
+    headers: Head
     properties: _Properties
     content_type: str = "application/json"
 
@@ -150,71 +129,34 @@ def head(
         accept: used only for protocol 1, whose name and id are in the body. Pickle is never read here, because
             unpickling runs code.
 
-    A usual message takes about 3 us: msgspec reads the wanted fields and skips the rest.
+    A usual message takes about 2 us: msgspec checks the wanted fields while it reads them and skips the rest.
     """
-    if len(raw) <= max_bytes and not limits.exact and breach(raw, limits) is None:
+    if len(raw) <= max_bytes and limits is DEFAULT and b"\\u0000" not in raw and breach(raw, limits) is None:
         try:
             seen = _OUTLINE(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            seen = None
-        if seen is not None and _usual(seen.headers, limits.text):
             found, properties = seen.headers, seen.properties
-            return Head(
-                task=found.task,
-                id=found.id,
-                eta=found.eta,
-                expires=found.expires,
-                retries=found.retries,
-                timelimit=found.timelimit,
-                ignore_result=bool(found.ignore_result),
-                group=found.group or None,
-                root_id=found.root_id or None,
-                parent_id=found.parent_id or None,
-                priority=properties.priority if 0 <= properties.priority <= 9 else fields.priority(properties.priority),
-                reply_to=properties.reply_to,
-                correlation_id=properties.correlation_id,
-                content_type=seen.content_type,
-                compression=found.compression,
-                argsrepr=found.argsrepr,
-                kwargsrepr=found.kwargsrepr,
-                stamped_headers=found.stamped_headers,
-                stamps=found.stamps,
-                origin=found.origin,
-                shadow=found.shadow,
-                size=len(raw),
-            )
+            if found.eta is not None:
+                fields.moment(found.eta)
+            if found.expires is not None:
+                fields.moment(found.expires)
+        except (ValueError, RecursionError, DecodeError):
+            pass  # whatever is the matter, the careful road says it
+        else:
+            # A header may bear the name of a field that is not told by headers.
+            priority = properties.priority
+            found.priority = priority if 0 <= priority <= 9 else fields.priority(priority)
+            found.reply_to = properties.reply_to
+            found.correlation_id = properties.correlation_id
+            found.content_type = seen.content_type
+            found.size = len(raw)
+            found.legacy = False
+            return found
     try:
         return _careful(raw, max_bytes, limits, accept)
     except (Refused, SkirretError) as exc:
         return malformed(str(exc), raw)
     except Exception as exc:  # noqa: BLE001  as in `decode`
         return malformed(f"cannot be read: {type(exc).__name__}: {str(exc)[:200]}", raw)
-
-
-def _usual(found: _Headers, longest: int) -> bool:
-    """Whether the fields keep their bounds, so that `_careful` would have nothing to object."""
-    if not (
-        0 < len(found.task) <= longest
-        and 0 < len(found.id) <= longest
-        and 0 <= found.retries <= fields.MAX_RETRIES
-        and "\0" not in found.task
-        and "\0" not in found.id
-    ):
-        return False
-    for limit in found.timelimit:
-        if limit is not None and not 0 <= limit < 1e12:
-            return False
-    for told in (found.root_id, found.parent_id, found.group):
-        if told is not None and (len(told) > longest or "\0" in told):
-            return False
-    try:
-        if found.eta is not None:
-            fields.moment(found.eta)
-        if found.expires is not None:
-            fields.moment(found.expires)
-    except DecodeError:
-        return False
-    return True
 
 
 def _careful(raw: bytes, max_bytes: int, limits: Limits, accept: Collection[str] | None) -> Head:

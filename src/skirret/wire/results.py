@@ -9,13 +9,15 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from skirret import states
-from skirret.clock import utc_now
+from skirret.clock import utc_now, utc_text
 from skirret.errors import BackendGetMetaError, EncodeError, RemoteError, SkirretError
 from skirret.meta import ResultMeta
 from skirret.saferepr import saferepr
 from skirret.serializers import compression as compressing
-from skirret.serializers.limits import Limits
+from skirret.serializers.limits import Limits, breach, is_plain
 from skirret.serializers.registry import dumps, get, loads
 from skirret.wire import exceptions
 
@@ -28,6 +30,7 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 """Largest payload, and largest one after decompression, in bytes."""
 
 LIMITS: Final = Limits(nodes=4_000_000)
+_WRITE: Final = msgspec.json.Encoder().encode
 _EXTENDED: Final = ("name", "args", "kwargs", "worker", "retries", "queue")
 _KNOWN: Final = frozenset(
     (
@@ -60,6 +63,30 @@ def encode(
         EncodeError: the result cannot be written, or is too large.
     """
     return _packed(_tell(meta, serializer, extended), serializer, compression, max_bytes, limits)
+
+
+def encode_success(
+    task_id: str, value: Any, *, group_id: str | None = None, parent_id: str | None = None
+) -> bytes | None:
+    """A plain success in JSON, uncompressed, not extended and without children, as `encode` would write it.
+
+    None where it takes `encode`: a value that needs kombu's dialect, or one that is too large.
+    """
+    if not is_plain(value):
+        return None
+    told: dict[str, Any] = {
+        "status": states.SUCCESS, "result": value, "traceback": None, "children": [], "date_done": utc_text(),
+    }  # fmt: skip
+    if group_id:
+        told["group_id"] = group_id
+    if parent_id:
+        told["parent_id"] = parent_id
+    told["task_id"] = task_id
+    try:
+        payload = _WRITE(told)
+    except (msgspec.MsgspecError, ValueError):  # lone surrogates
+        return None
+    return payload if len(payload) <= MAX_BYTES and breach(payload, LIMITS) is None else None
 
 
 def encode_group(

@@ -248,14 +248,14 @@ def test_a_message_that_makes_decoding_stumble_is_a_dead_letter(app, pool, monke
     def fine():
         return 1
 
-    decode = execute.wire_task.decode
+    read = execute.usual.read
 
-    def stumble(envelope, **options):
-        if envelope.headers["id"] == "bad":
+    def stumble(raw, *rest):
+        if b'"bad"' in raw:
             raise MemoryError
-        return decode(envelope, **options)
+        return read(raw, *rest)
 
-    monkeypatch.setattr(execute.wire_task, "decode", stumble)
+    monkeypatch.setattr(execute.usual, "read", stumble)
     with serve(app, pool):
         fine.apply_async(task_id="bad")
         assert fine.delay().get(timeout=5) == 1

@@ -9,18 +9,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from skirret import clock, context, states
-from skirret.app.requests import request_of
+from skirret.app.manner import manner_of
+from skirret.app.requests import request_of, request_of_usual
 from skirret.app.storing import meta_of
 from skirret.app.task import Task
 from skirret.canvas.steps import pop_next
 from skirret.errors import EncodeError, Ignore, InvalidTaskError, Reject, Retry
 from skirret.excinfo import ExceptionInfo, frames_of
-from skirret.message import Envelope, Malformed, Publication, Record, TaskMessage
+from skirret.message import Envelope, Malformed, Publication, Record
 from skirret.meta import ResultMeta
+from skirret.request import Context
 from skirret.saferepr import saferepr
+from skirret.serializers.limits import MAX_BYTES
 from skirret.wire import envelope as wire_envelope
 from skirret.wire import results as wire_results
 from skirret.wire import task as wire_task
+from skirret.wire import usual
 from skirret.worker.child.errbacks import run_errbacks
 from skirret.worker.frames import Outcome, Report, Run
 
@@ -51,6 +55,8 @@ class Executor:
         self.serializer = conf.result_serializer
         self.compression = conf.result_compression
         self.extended = bool(conf.result_extended)
+        self.reads_usual = "json" in self.accept or "application/json" in self.accept
+        self.writes_usual = self.serializer == "json" and not (self.compression or self.extended)
         self.stores = app.backend.enabled
         self.ttl = _seconds(conf.result_expires)
         self.failure_ttl = _seconds(conf.result_failure_expires) or self.ttl
@@ -65,6 +71,15 @@ class Executor:
             return Outcome(run.seq, "reject", -1.0, "", reason=f"malformed message: {exc!r}")
 
     def _read(self, run: Run) -> Execution | Outcome:
+        call = usual.read(run.raw, MAX_BYTES) if self.reads_usual else None
+        if call is None:
+            return self._read_carefully(run)
+        task = self.app.tasks.get(call.headers.task)
+        if task is None:
+            return Outcome(run.seq, "unknown", -1.0, call.headers.task)
+        return Execution(self, run, task, request_of_usual(call, run.queue, run.deliveries, self.hostname, self.pid))
+
+    def _read_carefully(self, run: Run) -> Execution | Outcome:
         received = wire_envelope.decode(run.raw)
         if isinstance(received, Malformed):
             return Outcome(run.seq, "reject", -1.0, "", reason=f"malformed message: {received.reason}")
@@ -74,7 +89,20 @@ class Executor:
         task = self.app.tasks.get(message.task)
         if task is None:
             return Outcome(run.seq, "unknown", -1.0, message.task)
-        return Execution(self, run, task, message, _properties(received.envelope))
+        request = request_of(
+            message,
+            delivery_info={
+                "exchange": "",
+                "routing_key": run.queue,
+                "priority": message.priority,
+                "redelivered": run.deliveries > 0,
+            },
+            hostname=self.hostname,
+            properties=_properties(received.envelope),
+            deliveries=run.deliveries,
+            worker_pid=self.pid,
+        )
+        return Execution(self, run, task, request)
 
     def _unreadable(self, run: Run, envelope: Envelope, reason: str) -> Outcome:
         """A message whose headers can be read and whose body cannot: its caller is told."""
@@ -92,37 +120,20 @@ class Executor:
 class Execution:
     """One message about to run, or running. `call` may be replaced by awaiting `task.run` where a loop is at hand."""
 
-    __slots__ = ("args", "began", "executor", "kwargs", "left", "message", "request", "run", "task")
+    __slots__ = ("args", "began", "executor", "id", "kwargs", "left", "manner", "name", "request", "run", "task")
 
-    def __init__(
-        self, executor: Executor, run: Run, task: Any, message: TaskMessage, properties: dict[str, Any]
-    ) -> None:
+    def __init__(self, executor: Executor, run: Run, task: Any, request: Context) -> None:
         self.executor = executor
         self.run = run
         self.task = task
-        self.message = message
+        self.request = request
+        self.manner = manner_of(task)
+        self.name = str(request.task)
+        self.id = str(request.id)
         self.began = clock.monotonic()
         self.left = True
-        self.request = request_of(
-            message,
-            delivery_info={
-                "exchange": "",
-                "routing_key": run.queue,
-                "priority": message.priority,
-                "redelivered": run.deliveries > 0,
-            },
-            hostname=executor.hostname,
-            properties=properties,
-            deliveries=run.deliveries,
-            worker_pid=executor.pid,
-        )
-        self.args = self.request.args
-        self.kwargs = self.request.kwargs
-
-    @property
-    def name(self) -> str:
-        """The task's name."""
-        return self.message.task
+        self.args = request.args
+        self.kwargs = request.kwargs
 
     def enter(self) -> None:
         """Make the task current, say that it started, and call ``before_start``."""
@@ -130,7 +141,7 @@ class Execution:
         context.push_task(task, request)
         self.left = False
         self.began = clock.monotonic()
-        if task.track_started and self._keeps_result():
+        if self.manner.track_started and self._keeps_result():
             meta = self._meta(states.STARTED, {"pid": self.executor.pid, "hostname": self.executor.hostname})
             self.executor.report(Report([self._record(meta)]))
         task.before_start(request.id, self.args, self.kwargs)
@@ -148,10 +159,12 @@ class Execution:
         runtime = clock.monotonic() - self.began
         task, request = self.task, self.request
         try:
-            successors = [*request.outbox, *self._callbacks(value)]
+            successors = request.outbox
+            if request.callbacks or request.chain:
+                successors = [*successors, *self._callbacks(value)]
             result = None
             if self._keeps_result():
-                result = self._record(self._meta(states.SUCCESS, value))
+                result = self._success(value)
         except BaseException as exc:  # noqa: BLE001  the value or a callback cannot be encoded: the run has failed, and says why
             return self.failed(exc)
         self._hook(task.on_success, value, request.id, self.args, self.kwargs)
@@ -217,7 +230,7 @@ class Execution:
         logger.error("Task %s[%s]: %s\n%s", self.name, self.request.id, text, where)
         result = None
         if self._keeps_result(failed=True):
-            meta = ResultMeta(task_id=self.message.id, status=states.FAILURE, result=EncodeError(text))
+            meta = ResultMeta(task_id=self.id, status=states.FAILURE, result=EncodeError(text))
             meta.date_done = clock.utc_now().isoformat()
             result = self._record(meta)
         self._leave(states.FAILURE, fault, None)
@@ -235,11 +248,20 @@ class Execution:
     def _keeps_result(self, *, failed: bool = False) -> bool:
         if not self.executor.stores:
             return False
-        ignored = self.request.ignore_result or self.task.ignore_result
-        return not ignored or (failed and bool(self.task.store_errors_even_if_ignored))
+        ignored = self.request.ignore_result or self.manner.ignores_result
+        return not ignored or (failed and self.manner.keeps_errors)
+
+    def _success(self, value: Any) -> Record:
+        executor, request = self.executor, self.request
+        if executor.writes_usual and not request.children:
+            group_id, parent_id = request.group, request.parent_id
+            payload = wire_results.encode_success(self.id, value, group_id=group_id, parent_id=parent_id)
+            if payload is not None:
+                return Record(task_id=self.id, state=states.SUCCESS, payload=payload, ttl=executor.ttl)
+        return self._record(self._meta(states.SUCCESS, value))
 
     def _meta(self, status: str, result: Any, traceback: str | None = None) -> ResultMeta:
-        return meta_of(self.request, self.message.id, status, result, traceback=traceback)
+        return meta_of(self.request, self.id, status, result, traceback=traceback)
 
     def _record(self, meta: ResultMeta) -> Record:
         executor = self.executor
