@@ -226,6 +226,18 @@ def test_priorities_lie_in_kombus_lists(fleet, client):
             broker.close()
 
 
+def test_each_worker_runs_the_other_clients_priorities_in_its_own_order(fleet):
+    """9 first with ours, as the guide says, and last with Celery's on Redis."""
+    for side, queue in ((THEIRS, "ranked-ours"), (OURS, "ranked-theirs")):
+        for priority in (3, 9, 0, 6):
+            send(fleet, side, queue, "mark", f"{queue}-{priority}", priority=priority)
+    with fleet.our_worker("ranked-ours", "-c 1"), fleet.their_worker("ranked-theirs", "-c 1 -n ranked@%h"):
+        until(lambda: sum(name.startswith("ranked-") for name in fleet.count()) == 8)
+    order = [name for _, _, name in fleet.marks() if name.startswith("ranked-")]
+    assert [name[-1] for name in order if name.startswith("ranked-ours")] == ["9", "6", "3", "0"]
+    assert [name[-1] for name in order if name.startswith("ranked-theirs")] == ["0", "3", "6", "9"]
+
+
 def _priority(raw: bytes) -> int:
     return json.loads(raw)["properties"]["priority"]
 

@@ -58,6 +58,13 @@ def define(app, side):
         note("mark", side, name)
         return side
 
+    @app.task(name="jobs.work")
+    def work(name, seconds):
+        note("start", side, name)
+        time.sleep(seconds)
+        note("end", side, name)
+        return side
+
     @app.task(name="jobs.quiet", ignore_result=True)
     def quiet(name):
         note("quiet", side, name)
