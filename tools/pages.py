@@ -22,6 +22,8 @@ from skirret.cli.root import root
 from skirret.settings.option import SAME, Option
 from skirret.settings.sections import SECTIONS
 from skirret.settings.sources import CELERY_VARIABLES
+from skirret.worker.acknowledgement import Failure, fate
+from skirret.worker.manifest import TaskTraits
 
 DOCS = Path(__file__).parents[1] / "docs"
 NOTE = "<!-- Written by tools/pages.py from the code. Change the code, then run it again. -->\n\n"
@@ -50,6 +52,29 @@ def differences() -> str:
         + table(["", "Celery", "Skirret"], rows)
         + "\n`Celery` is an alias of `Skirret`: `from skirret import Celery` is the only line that code must change.\n"
     )
+
+
+POLICIES: dict[str, TaskTraits] = {
+    "the defaults": TaskTraits(),
+    "`acks_on_failure=False`": TaskTraits(acks_on_failure=False),
+    "`acks_on_timeout=False`": TaskTraits(acks_on_timeout=False),
+    "`reject_on_worker_lost=False`": TaskTraits(reject_on_worker_lost=False),
+    "`reject_on_worker_lost=False`, `acks_on_failure=False`": TaskTraits(
+        reject_on_worker_lost=False, acks_on_failure=False
+    ),
+    "`retry_on_worker_lost=True`": TaskTraits(retry_on_worker_lost=True),
+    "`acks_late=False`": TaskTraits(acks_late=False),
+    "`acks_late=False`, `retry_on_worker_lost=True`": TaskTraits(acks_late=False, retry_on_worker_lost=True),
+}
+"""Combinations of a task's options that differ in what becomes of a failed run."""
+
+
+def acknowledgement() -> str:
+    """What becomes of a message when its run fails: the table of docs/reliability.md."""
+    rows: list[list[object]] = []
+    for name, traits in POLICIES.items():
+        rows.append([name, *(fate(failure, traits).value for failure in Failure)])
+    return table(["", *(failure.value for failure in Failure)], rows)
 
 
 SETTINGS_HEAD = """\

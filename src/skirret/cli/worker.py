@@ -102,14 +102,14 @@ POOLS = ("prefork", "processes", "threads", "asyncio", "solo")
     setting="task_time_limit",
     env="WORKER_TIME_LIMIT",
     type=click.FloatRange(0, min_open=True),
-    help="Seconds after which a task is failed and its child killed (not enforced yet).",
+    help="Seconds after which a task has failed and is ended, by force.",
 )
 @option(
     "--soft-time-limit",
     setting="task_soft_time_limit",
     env="WORKER_SOFT_TIME_LIMIT",
     type=click.FloatRange(0, min_open=True),
-    help="Seconds after which a task is told to stop by SoftTimeLimitExceeded (not enforced yet).",
+    help="Seconds after which a task is told to stop by SoftTimeLimitExceeded.",
 )
 @option(
     "--max-tasks-per-child",

@@ -10,9 +10,8 @@ _PARTS: Final = {
         "events_", "control_", "worker_enable_remote_control", "worker_send_task_events",
     ),
     "RabbitMQ, where monitors have queues, is still to come": ("event_queue_",),
-    "limits of time, rate and memory are still to come, and nothing enforces them yet": (
-        "task_time_limit", "task_soft_time_limit", "task_default_rate_limit", "worker_disable_rate_limits",
-        "worker_max_memory_per_child",
+    "limits of rate and memory are still to come, and nothing enforces them yet": (
+        "task_default_rate_limit", "worker_disable_rate_limits", "worker_max_memory_per_child",
     ),
     "a stop in two steps is still to come": ("worker_soft_shutdown_timeout", "worker_enable_soft_shutdown_on_idle"),
     "signed messages are still to come": ("security_",),

@@ -14,7 +14,7 @@ import msgspec
 
 from skirret import clock
 from skirret.worker.board import Board
-from skirret.worker.frames import MAX_BATCH_BYTES, PERMIT, STOP_PERMIT, Run, Splitter, Up, pack, unpack_up
+from skirret.worker.frames import MAX_BATCH_BYTES, PERMIT, STOP_PERMIT, Conclude, Run, Splitter, Up, pack, unpack_up
 from skirret.worker.job import Job
 from skirret.worker.loop import READ, WRITE, Loop
 
@@ -74,6 +74,8 @@ class ChildLine:
         """It runs a job that must have no neighbours."""
         self.isolated = False
         """It was made to run such jobs and gets no others."""
+        self.innocent = False
+        """Its supervisor ends it, for a reason that lies in none of the tasks that it still has."""
         self.reserved = 0
         """Slots kept for jobs that are being acknowledged before they start."""
         self.outstanding: dict[int, Job] = {}
@@ -162,7 +164,11 @@ class ChildLine:
             self.outstanding[self._seq] = job
             self.load += job.expected
             delivery = job.delivery
-            runs.append(Run(self._seq, delivery.raw, delivery.queue, delivery.deliveries))
+            if job.conclusion is None:
+                runs.append(Run(self._seq, delivery.raw, delivery.queue, delivery.deliveries))
+            else:
+                told = (self._seq, delivery.raw, delivery.queue, delivery.deliveries, job.conclusion)
+                runs.append(Conclude(*told))
             size += len(delivery.raw)
             if size > MAX_BATCH_BYTES:
                 self._queue(runs)
@@ -201,18 +207,44 @@ class ChildLine:
         return jobs
 
     def nudge(self) -> None:
-        """Ask a single-slot child to report what it has finished; harmless if it has nothing."""
-        if self.pid and self.pid != os.getpid():
+        """Ask it to report what it has finished, and to look at its board; harmless if there is nothing."""
+        if self.pid and not self.closed:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGURG)
+
+    def interrupt(self, job: Job) -> bool:
+        """Have SoftTimeLimitExceeded raised in a job that is in user code; False if it is not."""
+        asked = any(self.board.interrupt(seq) for seq, held in self.outstanding.items() if held is job)
+        if asked:
+            self.nudge()
+        return asked
+
+    def hear(self) -> None:
+        """Read what it has said, if anything."""
+        if self._watching:
+            self._read()
+
+    def forget(self, job: Job) -> bool:
+        """Let go of a job that it runs: its outcome will be dropped. False if it has none such."""
+        seq = next((seq for seq, held in self.outstanding.items() if held is job), None)
+        if seq is None:
+            return False
+        del self.outstanding[seq]
+        self.load -= job.expected
+        return True
 
     def ask_to_stop(self) -> None:
         """Let it finish what it runs, report, and leave."""
         self._permit([STOP_PERMIT])
 
+    @property
+    def closed(self) -> bool:
+        """Whether it is gone."""
+        return self._last_seen is not None
+
     def kill(self) -> None:
         """End it now."""
-        if self.pid and self.pid != os.getpid():
+        if self.pid and not self.closed and self.pid != os.getpid():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 

@@ -180,19 +180,24 @@ class Dispatcher:
         now = clock.monotonic()
         jobs: list[Job] = []
         if self.pending and now - self._assigned_at >= HOPELESS:
-            jobs += [job for job in self.pending if not job.acked]
-            self.pending = deque(job for job in self.pending if job.acked)
+            jobs += [job for job in self.pending if not job.bound]
+            self.pending = deque(job for job in self.pending if job.bound)
         if self.suspects and now - self._suspected_at >= SUSPECTS_PATIENCE:
-            jobs += [job for job in self.suspects if not job.acked]
-            self.suspects = deque(job for job in self.suspects if job.acked)
+            jobs += [job for job in self.suspects if not job.bound]
+            self.suspects = deque(job for job in self.suspects if job.bound)
         return jobs
 
-    def clear(self, *, acked: bool = False) -> list[Job]:
-        """All waiting jobs, removed; those that are acknowledged already only if `acked` says so."""
+    def clear(self, *, bound: bool = False) -> list[Job]:
+        """All waiting jobs, removed; those that must end here only if `bound` says so."""
         waiting = [*self.suspects, *self.pending]
-        self.suspects = deque(job for job in self.suspects if job.acked and not acked)
-        self.pending = deque(job for job in self.pending if job.acked and not acked)
-        return [job for job in waiting if acked or not job.acked]
+        self.suspects = deque(job for job in self.suspects if job.bound and not bound)
+        self.pending = deque(job for job in self.pending if job.bound and not bound)
+        return [job for job in waiting if bound or not job.bound]
+
+    def drop_foreign(self) -> None:
+        """After a fence: what is not acknowledged belongs to others, also where its end was decided here."""
+        self.suspects = deque(job for job in self.suspects if job.acked)
+        self.pending = deque(job for job in self.pending if job.acked)
 
     def _fits(self, child: ChildLine, job: Job, held: int, load: float, expected: float) -> bool:
         if child.unsettled >= HOLD_WORK * child.slots:

@@ -31,6 +31,8 @@ class Children(Protocol):
     """What is needed of a pool."""
 
     children: list[ChildLine]
+    kills: bool
+    """Whether a task can be ended that does not want to."""
 
     def stop(self) -> None:
         """Ask all children to finish and leave."""
@@ -39,8 +41,11 @@ class Children(Protocol):
         """End all children now; False where that cannot be done."""
         ...
 
+    def condemn(self, child: ChildLine) -> None:
+        """Let one child finish what it runs and leave; another takes its place at once."""
+
     def replace(self, child: ChildLine) -> None:
-        """Kill one child; another takes its place."""
+        """Kill one child, blaming nobody; another takes its place."""
 
     def isolate(self) -> None:
         """Offer a child in which a suspect runs alone, where the others have many slots."""
@@ -140,7 +145,7 @@ class Ending:
     def give_back(self) -> None:
         """While stopping: what waits goes back to the broker; what is acknowledged runs here, or is lost if we kill."""
         if not self.running:
-            self._losses.release(self._dispatcher.clear(acked=self.phase is not Phase.WARM))
+            self._losses.release(self._dispatcher.clear(bound=self.phase is not Phase.WARM))
 
     def finish_if_done(self) -> None:
         """End, if the worker is to end and nothing runs any more."""

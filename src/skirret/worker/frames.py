@@ -38,7 +38,29 @@ class Run(msgspec.Struct, tag=1, array_like=True):
     deliveries: int
 
 
-Down = Run
+class Conclusion(msgspec.Struct, array_like=True, frozen=True):
+    """How a run ended that can tell of it no more.
+
+    Args:
+        fault: its hard time limit (`seconds`) passed, or its process was lost (`how`, in words).
+        dead: the reason for the dead letters, where it goes there.
+        again: it is to be retried, as by the task itself.
+    """
+
+    fault: Literal["time", "lost"]
+    seconds: float = 0.0
+    how: str = ""
+    dead: str = ""
+    again: bool = False
+
+
+class Conclude(Run, tag=2, array_like=True):
+    """Down: do not run this message; tell its hooks and callbacks how it ended."""
+
+    conclusion: Conclusion
+
+
+Down = Run | Conclude
 
 
 class Outcome(msgspec.Struct, tag=1, array_like=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from skirret.message import Delivery
 from skirret.wire.envelope import Head
+from skirret.worker.frames import Conclusion
 
 
 class Job:
@@ -16,7 +17,7 @@ class Job:
         alone: it may have killed a child or a worker before, so it runs with no neighbour in its child.
     """
 
-    __slots__ = ("acked", "alone", "delivery", "early", "expected", "head", "stale")
+    __slots__ = ("acked", "alone", "conclusion", "delivery", "early", "expected", "head", "limit", "stale")
 
     def __init__(self, delivery: Delivery, head: Head, *, early: bool = False, alone: bool = False) -> None:
         self.delivery = delivery
@@ -26,3 +27,12 @@ class Job:
         self.acked = False
         self.stale = False  # taken by an incarnation that was fenced: it runs elsewhere, its outcome is dropped
         self.expected = 0.0
+        self.limit: tuple[float | None, float | None] | None = None
+        """Seconds that it may run, hard and soft, if it has a limit."""
+        self.conclusion: Conclusion | None = None
+        """It has ended without an outcome of its own; a child is to tell its hooks and callbacks so."""
+
+    @property
+    def bound(self) -> bool:
+        """Whether it must end here: it is acknowledged already, or its end is decided."""
+        return self.acked or self.conclusion is not None

@@ -14,7 +14,10 @@ class TaskTraits(msgspec.Struct, kw_only=True, omit_defaults=True):
         acks_late: acknowledge after the run (True) or as a slot starts it.
         ignore_result: nothing is stored for it.
         store_errors_even_if_ignored: but failures are.
-        reject_on_worker_lost: None is the safe default (run again); False records a failure at once.
+        acks_on_failure, acks_on_timeout: False sends a failed task to the dead letters, and a late one back.
+        reject_on_worker_lost: False records a failure at once when the task's process dies.
+        retry_on_worker_lost: such a death is one of the task's own retries.
+        max_retries: how many there are; None is without end.
         time_limit, soft_time_limit: seconds.
         rate_limit: such as ``10/m``.
     """
@@ -22,7 +25,11 @@ class TaskTraits(msgspec.Struct, kw_only=True, omit_defaults=True):
     acks_late: bool = True
     ignore_result: bool = False
     store_errors_even_if_ignored: bool = False
-    reject_on_worker_lost: bool | None = None
+    acks_on_failure: bool = True
+    acks_on_timeout: bool = True
+    reject_on_worker_lost: bool = True
+    retry_on_worker_lost: bool = False
+    max_retries: int | None = None
     time_limit: float | None = None
     soft_time_limit: float | None = None
     rate_limit: str | None = None

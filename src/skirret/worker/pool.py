@@ -60,6 +60,7 @@ class Pool:
 
     def __init__(self, loop: Loop, options: WorkerOptions, hostname: str, heard: Heard) -> None:
         self.children: list[ChildLine] = []
+        self.kills = True
         self._loop = loop
         self._options = options
         self._hostname = hostname
@@ -117,9 +118,18 @@ class Pool:
             self._forget(child)
             child.close()
 
+    def condemn(self, child: ChildLine) -> None:
+        """Let one child finish what it runs and leave; another takes its place at once."""
+        if not child.condemned:
+            child.condemned = True
+            child.ask_to_stop()
+            self._fill()
+
     def replace(self, child: ChildLine) -> None:
-        """Kill a child whose work is not wanted any more; another takes its place."""
+        """Kill one child, blaming nobody; another takes its place at once."""
+        child.innocent = True
         child.kill()
+        self.condemn(child)
 
     def isolate(self) -> None:
         """Offer a child in which a suspect runs alone, where the others have many slots."""
@@ -148,8 +158,7 @@ class Pool:
         )
 
     def _fill(self) -> None:
-        self._next_try = None
-        if self._stopping:
+        if self._stopping or self._next_try is not None:
             return
         if self._template.is_gone:
             try:
@@ -159,11 +168,16 @@ class Pool:
                 self._respawn()
                 return
             self._template.attach(self._loop)
-        isolated = sum(child.isolated for child in self.children)
-        for _ in range(self._count - (len(self.children) - isolated)):
+        staying = [child for child in self.children if not child.condemned]
+        isolated = sum(child.isolated for child in staying)
+        for _ in range(self._count - (len(staying) - isolated)):
             self._make(self._slots)
         if self._isolating and not isolated:
             self._make(1).isolated = True
+
+    def _fill_again(self) -> None:
+        self._next_try = None
+        self._fill()
 
     def _make(self, slots: int) -> ChildLine:
         self._number += 1
@@ -208,7 +222,7 @@ class Pool:
         if child is None:
             return
         asked_to_leave = child.condemned
-        self._bury(child, describe_status(status), blame=True)
+        self._bury(child, describe_status(status), blame=not child.innocent)
         if not asked_to_leave:
             self._respawn()
 
@@ -238,7 +252,7 @@ class Pool:
                 STORM_SECONDS,
                 pause,
             )
-            self._next_try = self._loop.call_later(pause, self._fill)
+            self._next_try = self._loop.call_later(pause, self._fill_again)
         else:
             self._storm = 0
             self._fill()
@@ -263,6 +277,7 @@ class SoloPool:
 
     def __init__(self, loop: Loop, heard: Heard, slots: int = 1) -> None:
         self._heard = heard
+        self.kills = False
         self.child = ChildLine(loop, 1, slots, self._frames)
         self.child.pid = os.getpid()
         self.children = [self.child]
@@ -283,6 +298,9 @@ class SoloPool:
     def close(self) -> None:
         """Let go of the line."""
         self.child.close()
+
+    def condemn(self, child: ChildLine) -> None:
+        """Nothing can replace the main thread."""
 
     def replace(self, child: ChildLine) -> None:
         """Nothing can replace the main thread."""

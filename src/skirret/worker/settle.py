@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skirret import clock, states
-from skirret.errors import NotRegistered, TaskRevokedError, WorkerLostError
+from skirret.errors import NotRegistered, TaskRevokedError, TimeLimitExceeded, WorkerLostError
 from skirret.message import Malformed, Record
 from skirret.meta import ResultMeta
 from skirret.outcome import Ack, DeadLetter, Defer, Retry, Settlement
@@ -24,7 +24,7 @@ def settlement(tag: int, outcome: Outcome, *, now: float) -> Settlement:
     if outcome.kind == "retry" and outcome.publication is not None:
         return Retry(tag=tag, publication=outcome.publication, result=outcome.result)
     if outcome.kind == "reject":
-        return DeadLetter(tag=tag, reason=outcome.reason, result=outcome.result)
+        return DeadLetter(tag=tag, reason=outcome.reason, result=outcome.result, successors=outcome.successors)
     if outcome.kind == "requeue":
         return Defer(tag=tag, due=now, counted="delivery")
     if outcome.kind == "unknown":
@@ -32,21 +32,13 @@ def settlement(tag: int, outcome: Outcome, *, now: float) -> Settlement:
     return Ack(tag=tag, result=outcome.result, successors=outcome.successors)
 
 
-def after_crash(tag: int, crashes: int, reason: str, result: Record | None, *, limit: int, now: float) -> Settlement:
-    """What becomes of a task whose child died while running it.
-
-    The first time it runs again at once, then after 1 s, 2 s, 4 s; at `limit` deaths it is dead-lettered.
+def pause_after(crashes: int) -> float:
+    """Seconds until a task whose process died runs again: at once after the first death, then 1 s, 2 s, 4 s, ...
 
     Args:
         crashes: deaths before this one.
-        reason: how the child died.
-        result: the failure to record at the limit.
     """
-    if crashes + 1 >= limit:
-        text = f"killed its process {crashes + 1} times, the last time: {reason}"
-        return DeadLetter(tag=tag, reason=text, result=result)
-    pause = 0.0 if crashes == 0 else 2.0 ** (crashes - 1)
-    return Defer(tag=tag, due=now + pause, counted="crash")
+    return 0.0 if crashes == 0 else float(2.0 ** (crashes - 1))
 
 
 class Records:
@@ -70,6 +62,12 @@ class Records:
         if not self._rules.keeps_result(head, failed=True):
             return None
         return self._record(head, states.FAILURE, WorkerLostError(f"the process that ran this task was {how}"))
+
+    def overdue(self, head: Head, seconds: float) -> Record | None:
+        """FAILURE, for a task that ran longer than its hard limit."""
+        if not self._rules.keeps_result(head, failed=True):
+            return None
+        return self._record(head, states.FAILURE, TimeLimitExceeded(seconds))
 
     def refused(self, head: Head | Malformed, reason: str) -> Record | None:
         """FAILURE, for a message that never ran: its caller must not wait for ever."""

@@ -15,12 +15,14 @@ from skirret.outcome import Ack, DeadLetter, Defer, Release, Retry, Settlement
 from skirret.wire.envelope import Head
 from skirret.worker import admission
 from skirret.worker.child_line import ChildLine
+from skirret.worker.condemned import Condemned
 from skirret.worker.dispatch import STALL, Dispatcher
 from skirret.worker.durations import Durations
 from skirret.worker.ending import Children, Ending
 from skirret.worker.fetch import Fetcher, Taken
 from skirret.worker.frames import Outcome, Report, Up
 from skirret.worker.job import Job
+from skirret.worker.limits import UNLIMITED, TimeLimits
 from skirret.worker.loop import Loop, Timer
 from skirret.worker.losses import Losses
 from skirret.worker.rules import Rules
@@ -47,8 +49,10 @@ class Supervisor:
         self.loop = loop
         self.rules = rules
         self.records = Records(rules)
-        self.losses = Losses(rules, self.records)
         self.dispatcher = Dispatcher(Durations())
+        self.losses = Losses(rules, self.records, self.dispatcher)
+        self.condemned = Condemned(loop, self.dispatcher)
+        self.limits = TimeLimits(loop, rules.tasks, self.dispatcher, self._overdue)
         self.pool: Children
         self.fetcher: Fetcher
         self._asked = False
@@ -59,7 +63,8 @@ class Supervisor:
 
     def attach(self, pool: Children, fetcher: Fetcher) -> None:
         """Work with these children and this fetcher from now on."""
-        self.pool = self.ending.pool = pool
+        self.pool = self.ending.pool = self.condemned.pool = pool
+        self.limits.children, self.limits.kills = pool.children, pool.kills
         self.fetcher = self.ending.taker = self.losses.server = fetcher
 
     # -- messages
@@ -110,6 +115,7 @@ class Supervisor:
             child.settled(job)
         self._settling.clear()
         self.dispatcher.clear()
+        self.dispatcher.drop_foreign()
         for child in list(self.pool.children):
             child.reserved = 0
             # What was acknowledged before it began is ours alone: nobody else will ever run it.
@@ -204,7 +210,16 @@ class Supervisor:
 
     def _job(self, delivery: Delivery, head: Head) -> Job:
         alone = delivery.crashes > 0 or delivery.deliveries >= ISOLATE_DELIVERIES
-        return Job(delivery, head, early=not self.rules.tasks[head.task].acks_late, alone=alone)
+        job = Job(delivery, head, early=not self.rules.tasks[head.task].acks_late, alone=alone)
+        if self.limits.any or head.timelimit != UNLIMITED:
+            job.limit = self.limits.limit_of(head)
+        return job
+
+    def _overdue(self, child: ChildLine, job: Job, hard: float) -> None:
+        """A job ran longer than its hard limit: it has failed, whatever it says from now on."""
+        if self.condemned.cut(child, job):
+            self.losses.overdue(job, hard)
+            self.pump()
 
     def _refused(self, delivery: Delivery, head: Head | Malformed, decision: admission.Decision) -> Settlement:
         match decision:

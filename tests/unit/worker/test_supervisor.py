@@ -66,14 +66,15 @@ class Stage:
         conf.update(settings)
         self.supervisor = Supervisor(self.loop, Rules(tasks, conf, stores_results=True))
         self.fetched = Fetched()
-        self.supervisor.attach(self, self.fetched)  # type: ignore[arg-type]
         self.replaced: list[ChildLine] = []
         self.stopped = self.killed = False
+        self.kills = True
         self.slots = slots
         self.children = [ChildLine(self.loop, n, slots, self.supervisor.frames) for n in range(count)]
         self.links = [link_of(child) for child in self.children]
         for child in self.children:
             child.ready = True
+        self.supervisor.attach(self, self.fetched)  # type: ignore[arg-type]
 
     # -- what a pool offers
 
@@ -86,6 +87,10 @@ class Stage:
     def kill(self) -> bool:
         self.killed = True
         return True
+
+    def condemn(self, child: ChildLine) -> None:
+        child.condemned = True
+        child.ask_to_stop()
 
     def replace(self, child: ChildLine) -> None:
         self.replaced.append(child)
@@ -328,6 +333,8 @@ def test_a_result_serializer_that_only_the_app_knows_does_not_keep_a_crashed_tas
     stage = Stage(result_serializer="the-apps-own")
     stage.take(1, crashes=2)
     stage.links[0].next()
+    stage.die()
+    stage.links[0].next()  # the child that is to tell the task's callbacks dies as well
     stage.die()
     (told,) = stage.fetched.settlements
     assert isinstance(told, DeadLetter)

@@ -19,17 +19,17 @@ class TaskSettings(Section):
     )
     task_acks_on_failure: bool | None = option(
         None,
-        "Whether a late-acknowledged task that raised is acknowledged; as `task_acks_on_failure_or_timeout` if unset.",
+        "Whether a task that raised is acknowledged, or a dead letter; as `task_acks_on_failure_or_timeout` if unset.",
         old="CELERY_ACKS_ON_FAILURE",
     )
     task_acks_on_timeout: bool | None = option(
         None,
-        "Whether a late-acknowledged task that ran out of time is acknowledged; unset as for `task_acks_on_failure`.",
+        "Whether a task over its hard time limit is acknowledged, or runs again, counted; unset as the key above.",
         old="CELERY_ACKS_ON_TIMEOUT",
     )
     task_acks_on_failure_or_timeout: bool = option(
         True,
-        "Both of the above at once, for keys that are unset; otherwise the task goes to the dead letters.",
+        "Both of the above at once, for keys that are unset.",
         old="CELERY_ACKS_ON_FAILURE_OR_TIMEOUT",
     )
     task_reject_on_worker_lost: bool | None = option(

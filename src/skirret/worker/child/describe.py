@@ -67,12 +67,25 @@ def _read_url(app: Skirret) -> str:
     return url if isinstance(url, str) else ";".join(map(str, url))
 
 
+def acks_on_failure(task: Any) -> bool:
+    """Whether a failed run of `task` is acknowledged; else it is a dead letter."""
+    return _first(task.acks_on_failure, task.acks_on_failure_or_timeout, True)
+
+
+def _first(*said: bool | None) -> bool:
+    return bool(next(value for value in said if value is not None))
+
+
 def _traits(task: Any) -> TaskTraits:
     return TaskTraits(
         acks_late=bool(task.acks_late),
         ignore_result=bool(task.ignore_result),
         store_errors_even_if_ignored=bool(task.store_errors_even_if_ignored),
-        reject_on_worker_lost=task.reject_on_worker_lost,
+        acks_on_failure=acks_on_failure(task),
+        acks_on_timeout=_first(task.acks_on_timeout, task.acks_on_failure_or_timeout, True),
+        reject_on_worker_lost=_first(task.reject_on_worker_lost, True),
+        retry_on_worker_lost=bool(task.retry_on_worker_lost),
+        max_retries=task.max_retries,
         time_limit=task.time_limit,
         soft_time_limit=task.soft_time_limit,
         rate_limit=None if task.rate_limit is None else str(task.rate_limit),

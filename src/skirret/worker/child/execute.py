@@ -14,7 +14,15 @@ from skirret.app.requests import request_of, request_of_usual
 from skirret.app.storing import meta_of
 from skirret.app.task import Task
 from skirret.canvas.steps import pop_next
-from skirret.errors import EncodeError, Ignore, InvalidTaskError, Reject, Retry
+from skirret.errors import (
+    EncodeError,
+    Ignore,
+    InvalidTaskError,
+    Reject,
+    Retry,
+    TimeLimitExceeded,
+    WorkerLostError,
+)
 from skirret.excinfo import ExceptionInfo, frames_of
 from skirret.message import Envelope, Malformed, Publication, Record
 from skirret.meta import ResultMeta
@@ -25,8 +33,10 @@ from skirret.wire import envelope as wire_envelope
 from skirret.wire import results as wire_results
 from skirret.wire import task as wire_task
 from skirret.wire import usual
+from skirret.worker.child.describe import acks_on_failure
 from skirret.worker.child.errbacks import run_errbacks
-from skirret.worker.frames import Outcome, Report, Run
+from skirret.worker.child.guards import Guards
+from skirret.worker.frames import Conclude, Conclusion, Outcome, Report, Run
 
 if TYPE_CHECKING:
     from skirret.app import Skirret
@@ -49,7 +59,8 @@ class Executor:
     def __init__(self, app: Skirret, hostname: str, report: Callable[[Report], None]) -> None:
         self.app = app
         self.hostname = hostname
-        self.report = report
+        self.guards = Guards()
+        self._send = report
         conf = app.conf
         self.accept = frozenset(conf.accept_content)
         self.serializer = conf.result_serializer
@@ -62,10 +73,18 @@ class Executor:
         self.failure_ttl = _seconds(conf.result_failure_expires) or self.ttl
         self.pid = os.getpid()
 
+    def report(self, frame: Report) -> None:
+        """Send a frame while a task runs; an interruption of the task does not cut it in two."""
+        with self.guards.mask():
+            self._send(frame)
+
     def prepare(self, run: Run) -> Execution | Outcome:
         """Read a message. An Outcome comes back when there is nothing to call."""
         try:
-            return self._read(run)
+            found = self._read(run)
+            if type(run) is Conclude and isinstance(found, Execution):
+                return found.conclude(run.conclusion)
+            return found
         except Exception as exc:
             logger.exception("A message could not be read; it goes to the dead letters")
             return Outcome(run.seq, "reject", -1.0, "", reason=f"malformed message: {exc!r}")
@@ -221,7 +240,22 @@ class Execution:
             told = (type(exc), exc, frames_of(exc))
             logger.error("Task %s[%s] raised unexpected: %r", self.name, request.id, exc, exc_info=told)
         self._leave(states.FAILURE, exc, info)
-        return Outcome(self.run.seq, "done", runtime, self.name, result, successors)
+        outcome = Outcome(self.run.seq, "done", runtime, self.name, result, successors)
+        if task.acks_late and not acks_on_failure(task):
+            outcome.kind, outcome.reason = "reject", f"the task raised {type(exc).__name__}"
+        return outcome
+
+    def conclude(self, ended: Conclusion) -> Outcome:
+        """The outcome of a run that ended in another process, which could not tell of it."""
+        context.push_task(self.task, self.request)
+        self.left = False
+        lost = WorkerLostError(f"the process that ran this task was {ended.how}")
+        error = TimeLimitExceeded(ended.seconds) if ended.fault == "time" else lost
+        outcome = self.failed(Retry(exc=error, when=self.task.default_retry_delay) if ended.again else error)
+        outcome.runtime = -1.0
+        if not ended.again:
+            outcome.kind, outcome.reason = ("reject", ended.dead) if ended.dead else ("done", "")
+        return outcome
 
     def _speechless(self, exc: BaseException, fault: BaseException, runtime: float) -> Outcome:
         """The outcome of a run whose end cannot be told as it should be."""

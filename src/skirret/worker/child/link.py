@@ -16,6 +16,9 @@ from skirret.worker.frames import MAX_BATCH_BYTES, PERMIT, STOP_PERMIT, Outcome,
 HOLD = 0.010
 """Seconds that a finished outcome may wait for company."""
 
+BEAT = 0.25
+"""Seconds between two beacons of a child with many slots."""
+
 LONG = 0.001
 """A task expected to take longer than this starts only after all outcomes are on their way."""
 

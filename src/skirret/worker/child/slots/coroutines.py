@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from skirret.worker.child.link import HOLD, Stop
+from skirret.worker.child.guards import Guard, ThreadGuard, raise_here
+from skirret.worker.child.link import BEAT, HOLD, Stop
+from skirret.worker.child.slots.steered import Steered
 from skirret.worker.frames import Outcome
 
 if TYPE_CHECKING:
@@ -31,6 +37,13 @@ class _Slots:
         self._link = link
         self._slots = slots
         self._free = list(range(slots))
+        self._steered: list[Steered | None] = [None] * slots
+        add = executor.guards.add
+        self._guards = [add(Guard(link.chalk, n, partial(self._throw, n))) for n in range(slots)]
+        self._beside = [add(ThreadGuard(link.chalk, n)) for n in range(slots)]
+        self._handles_signals = threading.current_thread() is threading.main_thread()
+        self._interrupted: FrameType | None = None
+        """Where the last signal came."""
         self._running: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="slot")
         self._stopping = asyncio.Event()
@@ -43,6 +56,10 @@ class _Slots:
         """Run until the supervisor wants no more."""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._link.fileno(), self._receive)
+        if self._handles_signals:
+            signal.signal(signal.SIGURG, self._nudged)
+            signal.siginterrupt(signal.SIGURG, False)
+        self._beat()
         self._permitted()
         await self._stopping.wait()
         self._loop.remove_reader(self._link.fileno())
@@ -61,7 +78,9 @@ class _Slots:
                 if run is None:
                     self._listen(True)
                     return
-                task = self._loop.create_task(self._run(run))
+                slot = self._free.pop()
+                steered = self._steered[slot] = Steered(self._run(run, slot))
+                task = self._loop.create_task(steered)
                 self._running.add(task)
                 task.add_done_callback(self._done)
             self._listen(False)
@@ -101,36 +120,71 @@ class _Slots:
         self._flush_later = None
         self._link.flush()
 
-    async def _run(self, run: Run) -> None:
+    def _beat(self) -> None:
+        """Show that this loop turns: a coroutine that blocks it holds up all others, as one that holds the GIL does."""
+        self._link.chalk.beat()
+        if not self._handles_signals:
+            self._executor.guards.look()
+        self._loop.call_later(BEAT, self._beat)
+
+    def _nudged(self, _signum: int, frame: FrameType | None) -> None:
+        self._interrupted = frame
+        self._executor.guards.look()
+
+    def _throw(self, slot: int) -> None:
+        steered = self._steered[slot]
+        frame, self._interrupted = self._interrupted, None
+        if steered is not None and steered.is_here(self._loop, frame):
+            raise_here()
+        self._loop.call_soon_threadsafe(self._reach, slot, self._guards[slot].seq)
+
+    def _reach(self, slot: int, seq: int) -> None:
+        steered = self._steered[slot]
+        if steered is not None and seq and self._guards[slot].seq == seq:
+            steered.interrupt()
+
+    async def _run(self, run: Run, slot: int) -> None:
         execution = self._executor.prepare(run)
-        if isinstance(execution, Outcome):
-            self._link.report(execution)
-            return
-        slot = self._free.pop()
-        self._link.chalk.enter(slot, run.seq, execution.began)
+        outcome = execution if isinstance(execution, Outcome) else await self._outcome(execution, run.seq, slot)
+        self._free.append(slot)
+        self._link.report(outcome)
+
+    async def _outcome(self, execution: Execution, seq: int, slot: int) -> Outcome:
+        guard = self._guards[slot]
+        self._link.chalk.enter(slot, seq, execution.began)
         try:
-            execution.enter()
-            if execution.task.is_async:
-                value = await execution.call()
-            else:
-                here = contextvars.copy_context()
-                value, error = await self._loop.run_in_executor(self._threads, lambda: here.run(_attempt, execution))
-                if error is not None:
-                    raise error
+            try:
+                execution.enter()
+                if execution.task.is_async:
+                    guard.enter(seq)
+                    value = await execution.call()
+                else:
+                    here = contextvars.copy_context()
+                    call = partial(here.run, _attempt, execution, self._beside[slot], seq)
+                    value, error = await self._loop.run_in_executor(self._threads, call)
+                    if error is not None:
+                        raise error
+            finally:
+                guard.leave()
         except BaseException as exc:  # noqa: BLE001  whatever user code raises is its outcome, CancelledError included
+            guard.leave()  # an interruption may have come instead of the first time
             outcome = execution.failed(exc)
         else:
             outcome = execution.succeeded(value)
         self._link.chalk.leave(slot)
-        self._free.append(slot)
-        self._link.report(outcome)
+        return outcome
 
 
-def _attempt(execution: Execution) -> tuple[Any, BaseException | None]:
+def _attempt(execution: Execution, guard: Guard, seq: int) -> tuple[Any, BaseException | None]:
     """What a plain task returned, or raised: a future cannot carry every exception (StopIteration never arrives)."""
     try:
-        return execution.call(), None
+        try:
+            guard.enter(seq)
+            return execution.call(), None
+        finally:
+            guard.leave()
     except BaseException as exc:  # noqa: BLE001  whatever user code raises is its outcome
+        guard.leave()
         return None, exc
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from skirret.worker.child.guards import Guard, raise_here
 from skirret.worker.child.link import Stop
 from skirret.worker.frames import Outcome
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from skirret.worker.child.execute import Execution, Executor
     from skirret.worker.child.link import Link
+    from skirret.worker.child.slots.steered import Steered
     from skirret.worker.frames import Run
 
 
@@ -22,24 +25,28 @@ def serve(executor: Executor, link: Link, slots: int) -> None:
     """Run permitted frames until the supervisor wants no more."""
     del slots
     loop = CoroutineRunner()
+    guard = executor.guards.add(Guard(link.chalk, 0))
     if threading.current_thread() is threading.main_thread():
-        # The supervisor's nudge: a task runs longer than expected, so report what is finished before it. Its default
-        # action is to be ignored, so that a nudge before this line does no harm; system calls are restarted.
-        def nudged(_signum: int, _frame: FrameType | None) -> None:
+        # The supervisor's nudge: a task runs longer than expected, so report what is finished before it, and perhaps
+        # end it. Its default action is to be ignored, so that a nudge before this line does no harm; system calls are
+        # restarted.
+        def nudged(_signum: int, frame: FrameType | None) -> None:
             link.flush()
+            loop.interrupted = frame
+            executor.guards.look()
 
         signal.signal(signal.SIGURG, nudged)
         signal.siginterrupt(signal.SIGURG, False)
     try:
         while True:
-            link.report(run_one(executor, link, link.next(), loop))
+            link.report(run_one(executor, link, link.next(), loop, guard))
     except Stop:
         link.flush()
     finally:
         loop.close()
 
 
-def run_one(executor: Executor, link: Link, run: Run, loop: CoroutineRunner, slot: int = 0) -> Outcome:
+def run_one(executor: Executor, link: Link, run: Run, loop: CoroutineRunner, guard: Guard, slot: int = 0) -> Outcome:
     """One frame from its bytes to its outcome, in slot `slot`; a coroutine runs on this slot's own loop."""
     execution = executor.prepare(run)
     if isinstance(execution, Outcome):
@@ -47,9 +54,14 @@ def run_one(executor: Executor, link: Link, run: Run, loop: CoroutineRunner, slo
     link.starting(execution.name)
     link.chalk.enter(slot, run.seq, execution.began)
     try:
-        execution.enter()
-        value = loop.run(execution) if execution.task.is_async else execution.call()
+        try:
+            execution.enter()
+            guard.enter(run.seq)
+            value = loop.run(execution, guard) if execution.task.is_async else execution.call()
+        finally:
+            guard.leave()
     except BaseException as exc:  # noqa: BLE001  whatever user code raises is its outcome, SystemExit and MemoryError included
+        guard.leave()  # an interruption may have come instead of the first time
         outcome = execution.failed(exc)
     else:
         outcome = execution.succeeded(value)
@@ -62,14 +74,32 @@ class CoroutineRunner:
 
     def __init__(self) -> None:
         self._runner: asyncio.Runner | None = None
+        self.interrupted: FrameType | None = None
+        """Where the last signal came, if signals come in this thread."""
 
-    def run(self, execution: Execution) -> Any:
+    def run(self, execution: Execution, guard: Guard) -> Any:
         """Run an ``async def`` task to its end."""
+        from skirret.worker.child.slots.steered import Steered
+
         if self._runner is None:
             import asyncio  # heavy, and not needed where no task is a coroutine
 
             self._runner = asyncio.Runner()
-        return self._runner.run(_awaited(execution))
+        steered = Steered(_awaited(execution))
+        throw, guard.throw = guard.throw, partial(self._throw, steered)
+        try:
+            return self._runner.run(steered)
+        finally:
+            guard.throw = throw
+
+    def _throw(self, steered: Steered) -> None:
+        if self._runner is None:
+            return
+        frame, self.interrupted = self.interrupted, None
+        loop = self._runner.get_loop()
+        if steered.is_here(loop, frame):
+            raise_here()
+        loop.call_soon_threadsafe(steered.interrupt)
 
     def close(self) -> None:
         """End the loop."""

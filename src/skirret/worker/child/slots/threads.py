@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING
 
-from skirret.worker.child.link import HOLD, Stop
+from skirret.worker.child.guards import ThreadGuard
+from skirret.worker.child.link import BEAT, HOLD, Stop
 from skirret.worker.child.slots.single import CoroutineRunner, run_one
 
 if TYPE_CHECKING:
@@ -21,9 +23,16 @@ def serve(executor: Executor, link: Link, slots: int) -> None:
     threads = [threading.Thread(target=crew.work, args=(n,), name=f"slot-{n}", daemon=True) for n in range(slots)]
     for thread in threads:
         thread.start()
+    mine = threading.current_thread() is threading.main_thread()
+    if mine:
+        signal.signal(signal.SIGURG, lambda *_: executor.guards.look())
+        signal.siginterrupt(signal.SIGURG, False)
     # This thread sees to it that no outcome waits behind a slot that turned out to be slow.
     while crew.fault is None and any(thread.is_alive() for thread in threads):
-        if link.appeared.wait(timeout=1.0):
+        link.chalk.beat()
+        if not mine:
+            executor.guards.look()
+        if link.appeared.wait(timeout=BEAT):
             link.appeared.clear()
             time.sleep(HOLD)
             link.flush()
@@ -46,9 +55,10 @@ class _Crew:
     def work(self, slot: int) -> None:
         """One thread's life."""
         loop = CoroutineRunner()
+        guard = self._executor.guards.add(ThreadGuard(self._link.chalk, slot))
         try:
             while (run := self._next()) is not None:
-                self._link.report(run_one(self._executor, self._link, run, loop, slot))
+                self._link.report(run_one(self._executor, self._link, run, loop, guard, slot))
         except BaseException as exc:  # noqa: BLE001  a child short of a slot is no use
             self.fault, self._stopped = exc, True
         finally:

@@ -1,0 +1,121 @@
+"""Soft and hard time limits: who runs too long is read from the children's boards, by one timer for all.
+
+A task without a limit costs nothing here. Times count from the moment at which the task entered user code.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from skirret import clock
+from skirret.wire.envelope import Head
+from skirret.worker.child_line import ChildLine
+from skirret.worker.dispatch import Dispatcher
+from skirret.worker.job import Job
+from skirret.worker.loop import Loop, Timer
+from skirret.worker.manifest import TaskTraits
+
+logger = logging.getLogger("skirret.worker")
+
+LOOK = 0.2
+"""Seconds between looks at most, while a task with a limit is here: what has begun meanwhile is seen then."""
+
+SOONEST = 0.01
+
+Limit = tuple[float | None, float | None]
+"""Hard and soft, in seconds; None is none."""
+
+UNLIMITED: Limit = (None, None)
+
+
+class TimeLimits:
+    """The limits of one worker's tasks.
+
+    Args:
+        loop: the supervisor's loop.
+        tasks: traits by name; a task's own limits are among them.
+        dispatcher: what waits for a child.
+        overdue: called with a child, a job and its hard limit once that has passed.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        tasks: Mapping[str, TaskTraits],
+        dispatcher: Dispatcher,
+        overdue: Callable[[ChildLine, Job, float], object],
+    ) -> None:
+        self.any = any(traits.time_limit or traits.soft_time_limit for traits in tasks.values())
+        """Whether a task has limits of its own; those of a call come with its message."""
+        self.kills = True
+        """Whether hard limits can be enforced; ``solo`` cannot end itself."""
+        self.children: Sequence[ChildLine] = ()
+        self._loop = loop
+        self._tasks = tasks
+        self._dispatcher = dispatcher
+        self._overdue = overdue
+        self._timer: Timer | None = None
+        self._complained = False
+
+    def change(self, task: str, hard: float | None, soft: float | None) -> None:
+        """From now on messages of `task` that come are limited so (seconds; None is without).
+
+        Raises:
+            KeyError: no such task.
+        """
+        traits = self._tasks[task]
+        traits.time_limit, traits.soft_time_limit = hard, soft
+        self.any = True
+
+    def limit_of(self, head: Head) -> Limit | None:
+        """The limits of a message: its own where it names one, else its task's; None if there is none."""
+        traits = self._tasks[head.task]
+        hard = head.timelimit[0] or traits.time_limit or None
+        soft = head.timelimit[1] or traits.soft_time_limit or None
+        if hard is not None and not self.kills:
+            if not self._complained:
+                self._complained = True
+                logger.warning(
+                    "The pool solo cannot stop a task that runs too long: hard time limits (here %g s of %s) are "
+                    "not enforced. Any other pool enforces them.",
+                    hard,
+                    head.task,
+                )
+            hard = None
+        if hard is None and soft is None:
+            return None
+        self._watch(LOOK)
+        return hard, soft
+
+    def _watch(self, seconds: float) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = clock.monotonic()
+        soonest = now + LOOK
+        for child in list(self.children):
+            for job, began in child.running():
+                if job.limit is None:
+                    continue
+                hard, soft = job.limit
+                if hard is not None and now >= began + hard:
+                    self._overdue(child, job, hard)
+                    continue
+                if soft is not None and now >= began + soft:
+                    self._remind(child, job, soft)
+                    job.limit, soft = (hard, None), None
+                soonest = min([soonest, *(began + limit for limit in (hard, soft) if limit is not None)])
+        if self._any_here():
+            self._watch(max(SOONEST, soonest - clock.monotonic()))
+
+    def _remind(self, child: ChildLine, job: Job, soft: float) -> None:
+        if child.interrupt(job):
+            logger.warning("Soft time limit (%gs) exceeded for %s[%s]", soft, job.head.task, job.head.id)
+
+    def _any_here(self) -> bool:
+        here = (job for child in self.children for job in child.outstanding.values())
+        waiting = (job for jobs in (self._dispatcher.pending, self._dispatcher.suspects) for job in jobs)
+        return any(job.limit is not None for jobs in (here, waiting) for job in jobs)
