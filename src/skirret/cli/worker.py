@@ -95,7 +95,7 @@ POOLS = ("prefork", "processes", "threads", "asyncio", "solo")
     env="WORKER_SEND_TASK_EVENTS",
     is_flag=True,
     default=None,
-    help="Send events that monitors read (none are sent yet).",
+    help="Send events that monitors read, such as `skirret events` and Flower.",
 )
 @option(
     "--time-limit",

@@ -12,6 +12,7 @@ from skirret.brokers.base import Limits
 from skirret.worker.child.describe import describe
 from skirret.worker.child.link import Link
 from skirret.worker.child.process import serve_link
+from skirret.worker.events.node import node_events
 from skirret.worker.fetch import Fetcher, Told
 from skirret.worker.loop import Loop
 from skirret.worker.pool import Heard, SoloPool
@@ -23,7 +24,13 @@ logger = logging.getLogger("skirret.worker")
 
 @contextmanager
 def worker(
-    app: Skirret, *, pool: str = "solo", slots: int = 1, hostname: str = "test@localhost", limits: Limits | None = None
+    app: Skirret,
+    *,
+    pool: str = "solo",
+    slots: int = 1,
+    hostname: str = "test@localhost",
+    limits: Limits | None = None,
+    heartbeat: float | None = None,
 ) -> Iterator[Supervisor]:
     """Serve `app`'s queues while the ``with`` block runs; at its end running tasks finish.
 
@@ -33,6 +40,7 @@ def worker(
         slots: how many tasks run at a time.
         hostname: the node's name.
         limits: lease and delivery numbers.
+        heartbeat: seconds between heartbeat events; None sends none.
 
     Raises:
         RuntimeError: it did not stop within 30 s.
@@ -55,6 +63,8 @@ def worker(
         told,
     )
     supervisor.attach(children, fetcher)
+    events = node_events(loop, app.broker, hostname, app.conf, supervisor, heartbeat)
+    events.start()
     link = Link(children.child.child_sock, children.child.permits_read, children.chalk())
     threads = [
         threading.Thread(target=loop.run, name="skirret-supervisor", daemon=True),
@@ -69,6 +79,7 @@ def worker(
         loop.call_from_thread(supervisor.ending.warm)
         for thread in threads:
             thread.join(30)
+        events.close()
         if any(thread.is_alive() for thread in threads):
             raise RuntimeError("the worker did not stop within 30 s: is a task still running?")
         children.close()

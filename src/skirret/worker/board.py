@@ -4,7 +4,8 @@ Nothing is locked: each field has one writer. A slot's record is ``seq, began, s
 numbers came in the middle of a note, and takes the slot for one between two tasks. Notes are plain stores: no system
 call, about 0.2 us each, and they outlive the child that wrote them.
 
-The page, in bytes: 0 to 7 the beacon (the child lives and its interpreter is free), then one record of 64 bytes a slot:
+The page, in bytes: 0 to 7 the beacon (the child lives and its interpreter is free), 8 whether monitors want to hear how
+tasks end (the supervisor's word), then one record of 64 bytes a slot:
 0 to 23 what it runs, 24 to 31 how often its task said that it makes progress, 32 to 39 the frame that the supervisor
 wants interrupted. Times are seconds of the monotonic clock, which all processes of a machine share.
 """
@@ -22,6 +23,7 @@ _BEACON = struct.Struct("<d")
 _NOTE = struct.Struct("<QdQ")
 _NUMBER = struct.Struct("<Q")
 _FIRST = _RECORD = 64
+_TELLS = 8
 _PROGRESS = 24
 _WANTED = 32
 
@@ -63,6 +65,10 @@ class Board:
     def beacon(self) -> float:
         """When the child last showed that its interpreter is free; 0.0 if it never did."""
         return float(_BEACON.unpack_from(self._page, 0)[0])
+
+    def tell(self, on: bool) -> None:
+        """Say whether the child is to tell how tasks end, for monitors."""
+        self._page[_TELLS] = on
 
     def interrupt(self, seq: int) -> bool:
         """Leave word that frame `seq` is to be interrupted; False if no slot runs it. A signal makes the child look."""
@@ -125,6 +131,11 @@ class Chalk:
     def wanted(self, slot: int) -> int:
         """The frame that the supervisor wants interrupted in this slot; 0 for none."""
         return int(_NUMBER.unpack_from(self._page, _FIRST + slot * _RECORD + _WANTED)[0])
+
+    @property
+    def tells(self) -> bool:
+        """Whether the supervisor wants to be told how tasks end, for monitors."""
+        return self._page[_TELLS] != 0
 
     def beat(self) -> None:
         """The child lives and its interpreter is free."""

@@ -12,10 +12,12 @@ MAX_NAMES = 10_000
 class Durations:
     """Expected run time by task name, in seconds."""
 
-    __slots__ = ("_by_name",)
+    __slots__ = ("_by_name", "counts")
 
     def __init__(self) -> None:
         self._by_name: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+        """How often tasks of each name ran."""
 
     def expected(self, name: str) -> float:
         """Seconds that the next run is expected to take."""
@@ -23,11 +25,13 @@ class Durations:
 
     def learn(self, name: str, seconds: float) -> None:
         """Take one run into account. A run slower than expected counts at once, a faster one by and by."""
-        known = self._by_name
+        known, counts = self._by_name, self.counts
+        counts[name] = counts.get(name, 0) + 1
         old = known.get(name)
         if old is None:
             if len(known) >= MAX_NAMES:
                 known.clear()
+                self.counts.clear()
             known[name] = seconds
         elif seconds > 4 * old and seconds > 0.001:
             known[name] = seconds

@@ -99,7 +99,28 @@ class Ready(msgspec.Struct, tag=3, array_like=True):
     pid: int
 
 
-Up = Outcome | Report | Ready
+class Told(msgspec.Struct, tag=4, array_like=True):
+    """Up, before the outcome of frame `seq`, while monitors want to hear of it: how its run ends.
+
+    Args:
+        state: the state that it ends in.
+        text: the repr of its result or exception, cut to a length.
+        traceback: of a failure or a retry.
+    """
+
+    seq: int
+    state: str
+    text: str
+    traceback: str | None = None
+
+
+class Said(msgspec.Struct, tag=5, array_like=True):
+    """Up: events that a task sends of its own, as a JSON list."""
+
+    events: bytes
+
+
+Up = Outcome | Report | Ready | Told | Said
 
 _encoder = msgspec.msgpack.Encoder()
 _down = msgspec.msgpack.Decoder(list[Down])

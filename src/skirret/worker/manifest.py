@@ -20,6 +20,7 @@ class TaskTraits(msgspec.Struct, kw_only=True, omit_defaults=True):
         max_retries: how many there are; None is without end.
         time_limit, soft_time_limit: seconds.
         rate_limit: such as ``10/m``.
+        send_events: monitors may hear of it.
     """
 
     acks_late: bool = True
@@ -33,6 +34,7 @@ class TaskTraits(msgspec.Struct, kw_only=True, omit_defaults=True):
     time_limit: float | None = None
     soft_time_limit: float | None = None
     rate_limit: str | None = None
+    send_events: bool = True
 
 
 class DeclaredQueue(msgspec.Struct, kw_only=True, omit_defaults=True):

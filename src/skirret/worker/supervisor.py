@@ -7,7 +7,7 @@ was not finished goes to the losses, and the end of it all has a file of its own
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from skirret import clock
 from skirret.message import Delivery, Malformed
@@ -19,8 +19,9 @@ from skirret.worker.condemned import Condemned
 from skirret.worker.dispatch import STALL, Dispatcher
 from skirret.worker.durations import Durations
 from skirret.worker.ending import Children, Ending
+from skirret.worker.events.tasks import TaskEvents
 from skirret.worker.fetch import Fetcher, Taken
-from skirret.worker.frames import Outcome, Report, Up
+from skirret.worker.frames import Outcome, Report, Said, Told, Up
 from skirret.worker.job import Job
 from skirret.worker.limits import UNLIMITED, TimeLimits
 from skirret.worker.loop import Loop, Timer
@@ -55,6 +56,10 @@ class Supervisor:
         self.limits = TimeLimits(loop, rules.tasks, self.dispatcher, self._overdue)
         self.pool: Children
         self.fetcher: Fetcher
+        self.told: TaskEvents | None = None
+        """Tells monitors of tasks, while they want to hear of them."""
+        self.said: Callable[[Said], object] | None = None
+        """Tells monitors what tasks send of their own."""
         self._asked = False
         self._acking: dict[int, tuple[ChildLine, Job]] = {}
         self._settling: dict[int, tuple[ChildLine, Job]] = {}
@@ -66,6 +71,16 @@ class Supervisor:
         self.pool = self.ending.pool = self.condemned.pool = pool
         self.limits.children, self.limits.kills = pool.children, pool.kills
         self.fetcher = self.ending.taker = self.losses.server = fetcher
+
+    @property
+    def children(self) -> list[ChildLine]:
+        """The pool's children."""
+        return self.pool.children
+
+    @property
+    def processed(self) -> int:
+        """How many tasks ran here so far."""
+        return sum(self.dispatcher.durations.counts.values())
 
     # -- messages
 
@@ -86,6 +101,8 @@ class Supervisor:
                 settlements.append(self._refused(delivery, head, decision))
         if settlements:
             self.fetcher.settle(settlements)
+        if self.told is not None:
+            self.told.received(jobs)
         self.dispatcher.add(jobs)
         self.pump()
 
@@ -123,6 +140,8 @@ class Supervisor:
             foreign = [job for job in child.outstanding.values() if not job.acked]
             for job in foreign:
                 job.stale = True
+            if self.told is not None:
+                self.told.cancelled(foreign)
             if foreign and len(foreign) == len(child.outstanding):
                 self.pool.replace(child)
         self.fetcher.begin_anew()
@@ -135,7 +154,7 @@ class Supervisor:
         """Outcomes and reports came up from a child."""
         now = clock.wall()
         settlements: list[Settlement] = []
-        learn = self.dispatcher.learn
+        learn, told = self.dispatcher.learn, self.told
         for frame in frames:
             if isinstance(frame, Outcome):
                 job = child.done(frame.seq)
@@ -143,6 +162,8 @@ class Supervisor:
                     learn(frame.name, frame.runtime)
                 if job is None:
                     continue
+                if told is not None:
+                    told.ended(child, job, frame)
                 tag = job.delivery.tag
                 if job.stale or job.acked:
                     child.settled(job)
@@ -153,6 +174,10 @@ class Supervisor:
                     settlements.append(settlement(tag, frame, now=now))
             elif isinstance(frame, Report):
                 self.fetcher.store(frame.records)
+            elif isinstance(frame, Told) and told is not None:
+                told.told(child, frame)
+            elif isinstance(frame, Said) and self.said is not None:
+                self.said(frame)
         if settlements:
             self.fetcher.settle(settlements)
         self.pump()
@@ -162,6 +187,10 @@ class Supervisor:
         """A child is gone: what it had not started runs elsewhere, what it ran is judged."""
         self.dispatcher.put_back([job for job in unstarted if not job.stale])
         innocent, suspects = blame_of(child)
+        if self.told is not None:
+            self.told.forget(child)
+            if self.ending.interrupting or not blame:
+                self.told.cancelled(suspects)
         child.outstanding.clear()
         self.losses.release(innocent)
         if self.ending.interrupting or not blame:
@@ -231,9 +260,13 @@ class Supervisor:
                 return Defer(tag=delivery.tag, due=due, counted="delivery")
             case admission.Drop(reason) if isinstance(head, Head):
                 logger.info("Task %s[%s] %s", head.task, head.id, reason)
+                if self.told is not None:
+                    self.told.revoked(head, expired=reason == "expired")
                 return Ack(tag=delivery.tag, result=self.records.revoked(head, reason))
             case admission.Reject(reason):
                 logger.error("A message of queue %r goes to the dead letters: %s", delivery.queue, reason)
+                if self.told is not None and isinstance(head, Head):
+                    self.told.rejected(head, requeue=False)
                 return DeadLetter(tag=delivery.tag, reason=reason, result=self.records.refused(head, reason))
         raise AssertionError(decision)
 

@@ -18,11 +18,13 @@ from skirret.brokers.open import open_broker
 from skirret.coordination.base import Coordination
 from skirret.coordination.open import open_coordination
 from skirret.errors import ImproperlyConfigured, SkirretError
+from skirret.events.schema import HEARTBEAT_SECONDS
 from skirret.nodes import node_name, node_path
 from skirret.settings import Conf
 from skirret.settings.transports import broker_options, coordination_options, result_options
 from skirret.worker.banner import banner
 from skirret.worker.child.slots import SLOTS
+from skirret.worker.events.node import node_events
 from skirret.worker.fetch import Fetcher, Told
 from skirret.worker.loop import Loop
 from skirret.worker.manifest import Manifest
@@ -91,7 +93,7 @@ class Worker:
                 self._assemble(manifest, pool, kind, children, slots)
                 self._catch_signals()
                 pool.start(kind, children, slots)
-                self.fetcher.start()
+                self._serve()
                 self.loop.run()
         finally:
             pool.close()
@@ -111,7 +113,7 @@ class Worker:
         pool = SoloPool(self.loop, self._heard())
         self._assemble(manifest, pool, "solo", 1, 1)
         self._catch_signals()
-        self.fetcher.start()
+        self._serve()
         supervising = threading.Thread(target=self._supervise_solo, name="skirret-supervisor")
         supervising.start()
         # The socket and pipe ends that a forked child would own belong to this thread.
@@ -126,7 +128,12 @@ class Worker:
         # The pool is made before the supervisor, so it speaks to it through these.
         return Heard(self._frames, self._changed, self._died, self._app_broke)
 
+    def _serve(self) -> None:
+        self.fetcher.start()
+        self.events.start()
+
     def _let_go(self) -> None:
+        self.events.close()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):  # nothing is left to stop
             signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)
@@ -166,6 +173,7 @@ class Worker:
         self.supervisor = Supervisor(self.loop, rules)
         self.fetcher = self._new_fetcher(broker, backend, shared, queues, rules)
         self.supervisor.attach(pool, self.fetcher)
+        self.events = node_events(self.loop, broker, self.hostname, conf, self.supervisor, self._heartbeat())
         if not self.options.quiet:
             names = [queue.name for queue in queues]
             text = banner(manifest, self.hostname, pool=kind, children=children, slots=slots, queues=names)
@@ -184,6 +192,10 @@ class Worker:
         told = Told(supervisor.taken, supervisor.settled, supervisor.fenced, supervisor.ending.closed)
         call = self.loop.call_from_thread
         return Fetcher(broker, backend, shared, queues, rules.limits, rules.max_bytes, call, told)
+
+    def _heartbeat(self) -> float | None:
+        """Seconds between the heartbeats that monitors hear; None for none."""
+        return None if self.options.without_heartbeat else self.options.heartbeat_interval or HEARTBEAT_SECONDS
 
     def _queues(self, manifest: Manifest, conf: Conf) -> list[Queue]:
         declared = {
@@ -249,6 +261,7 @@ class Worker:
         if all(child.ready for child in self.supervisor.pool.children):
             logger.info("%s ready.", self.hostname)
             self.service.ready()
+        self.events.mark()
         self.supervisor.pump()
 
     def _died(self, *args: object) -> None:

@@ -89,6 +89,7 @@ def _traits(task: Any) -> TaskTraits:
         time_limit=task.time_limit,
         soft_time_limit=task.soft_time_limit,
         rate_limit=None if task.rate_limit is None else str(task.rate_limit),
+        send_events=bool(task.send_events),
     )
 
 

@@ -33,10 +33,12 @@ from skirret.wire import envelope as wire_envelope
 from skirret.wire import results as wire_results
 from skirret.wire import task as wire_task
 from skirret.wire import usual
+from skirret.worker.board import Chalk
+from skirret.worker.child import monitors
 from skirret.worker.child.describe import acks_on_failure
 from skirret.worker.child.errbacks import run_errbacks
 from skirret.worker.child.guards import Guards
-from skirret.worker.frames import Conclude, Conclusion, Outcome, Report, Run
+from skirret.worker.frames import Conclude, Conclusion, Outcome, Report, Run, Said, Told
 
 if TYPE_CHECKING:
     from skirret.app import Skirret
@@ -56,7 +58,7 @@ class Executor:
         report: sends a frame while a task runs.
     """
 
-    def __init__(self, app: Skirret, hostname: str, report: Callable[[Report], None]) -> None:
+    def __init__(self, app: Skirret, hostname: str, report: Callable[[Report | Told | Said], None]) -> None:
         self.app = app
         self.hostname = hostname
         self.guards = Guards()
@@ -72,8 +74,10 @@ class Executor:
         self.ttl = _seconds(conf.result_expires)
         self.failure_ttl = _seconds(conf.result_failure_expires) or self.ttl
         self.pid = os.getpid()
+        self.chalk: Chalk | None = None
+        """Says whether monitors want to hear how runs end."""
 
-    def report(self, frame: Report) -> None:
+    def report(self, frame: Report | Told | Said) -> None:
         """Send a frame while a task runs; an interruption of the task does not cut it in two."""
         with self.guards.mask():
             self._send(frame)
@@ -314,9 +318,16 @@ class Execution:
     def _leave(self, status: str, value: Any, info: ExceptionInfo | None) -> None:
         if not self.left:
             self.left = True
+            if self.executor.chalk is not None and self.executor.chalk.tells:
+                self._hook(self._tell_monitors, status, value, info)
             if status not in UNRETURNED:
                 self._hook(self.task.after_return, status, value, self.request.id, self.args, self.kwargs, info)
             context.pop_task()
+
+    def _tell_monitors(self, status: str, value: Any, info: ExceptionInfo | None) -> None:
+        told = monitors.told(self.run.seq, status, value, info, self.task.resultrepr_maxsize)
+        if told is not None:
+            self.executor.report(told)
 
 
 def _properties(envelope: Envelope) -> dict[str, Any]:

@@ -11,7 +11,18 @@ import threading
 from skirret import clock
 from skirret.worker.board import Chalk
 from skirret.worker.durations import Durations
-from skirret.worker.frames import MAX_BATCH_BYTES, PERMIT, STOP_PERMIT, Outcome, Run, Splitter, Up, pack, unpack_down
+from skirret.worker.frames import (
+    MAX_BATCH_BYTES,
+    PERMIT,
+    STOP_PERMIT,
+    Outcome,
+    Run,
+    Splitter,
+    Told,
+    Up,
+    pack,
+    unpack_down,
+)
 
 HOLD = 0.010
 """Seconds that a finished outcome may wait for company."""
@@ -98,6 +109,8 @@ class Link:
                     self._unsent_bytes += len(frame.result.payload)
                 if self._unsent_bytes < MAX_BATCH_BYTES:
                     return
+            elif isinstance(frame, Told):  # its outcome comes next
+                return
             self.flush()
 
     def flush(self) -> None:

@@ -18,6 +18,7 @@ from skirret.backends.open import PLUGINS
 from skirret.nodes import node_path
 from skirret.url import parse
 from skirret.worker.board import Chalk
+from skirret.worker.child import monitors
 from skirret.worker.child.execute import Executor
 from skirret.worker.child.link import Link
 from skirret.worker.child.slots import serve_with
@@ -96,5 +97,7 @@ def serve_link(app: Skirret, hostname: str, link: Link, pool: str, slots: int) -
     context.set_current_app(app)
     serve = serve_with(pool)
     executor = Executor(app, hostname, link.report)
+    executor.chalk = link.chalk
     link.report(Ready(os.getpid()))
-    serve(executor, link, slots)
+    with monitors.through(app.events, executor.report):
+        serve(executor, link, slots)
