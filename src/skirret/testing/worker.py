@@ -51,17 +51,7 @@ def worker(
     rules = Rules.of(manifest, stores_results=app.backend.enabled)
     supervisor = Supervisor(loop, rules)
     children = SoloPool(loop, Heard(supervisor.frames, supervisor.pump, supervisor.died, logger.critical), slots=slots)
-    told = Told(supervisor.taken, supervisor.settled, supervisor.fenced, supervisor.ending.closed)
-    fetcher = Fetcher(
-        app.broker,
-        app.backend,
-        app.coordination,
-        list(app.queues.values()),
-        limits or rules.limits,
-        rules.max_bytes,
-        loop.call_from_thread,
-        told,
-    )
+    fetcher = _fetcher(app, supervisor, limits or rules.limits)
     supervisor.attach(children, fetcher)
     events = node_events(loop, app.broker, hostname, app.conf, supervisor, heartbeat)
     events.start()
@@ -84,3 +74,16 @@ def worker(
             raise RuntimeError("the worker did not stop within 30 s: is a task still running?")
         children.close()
         loop.close()
+
+
+def _fetcher(app: Skirret, supervisor: Supervisor, limits: Limits) -> Fetcher:
+    return Fetcher(
+        app.broker,
+        app.backend,
+        app.coordination,
+        list(app.queues.values()),
+        limits,
+        supervisor.rules.max_bytes,
+        supervisor.loop.call_from_thread,
+        Told(supervisor.taken, supervisor.settled, supervisor.fenced, supervisor.ending.closed),
+    )
