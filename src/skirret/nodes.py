@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Mapping
 from typing import Final
 
 DEFAULT: Final = "skirret"
@@ -29,7 +30,7 @@ def node_name(text: str | None = None) -> str:
     here = socket.gethostname()
     name, host = split(text or "")
     first, _, domain = here.partition(".")
-    return _filled(f"{name or DEFAULT}@{host or here}", {"h": here, "n": first, "d": domain, "%": "%"})
+    return filled(f"{name or DEFAULT}@{host or here}", {"h": here, "n": first, "d": domain, "%": "%"})
 
 
 def node_path(text: str, node: str, process: int = 0) -> str:
@@ -45,8 +46,9 @@ def node_path(text: str, node: str, process: int = 0) -> str:
     name, host = split(node)
     index = f"-{process}" if process else ""
     domain = host.partition(".")[2]
-    return _filled(text, {"n": name, "h": host, "d": domain, "p": node, "%": "%", "i": str(process), "I": index})
+    return filled(text, {"n": name, "h": host, "d": domain, "p": node, "%": "%", "i": str(process), "I": index})
 
 
-def _filled(text: str, parts: dict[str, str]) -> str:
+def filled(text: str, parts: Mapping[str, str]) -> str:
+    """`text` with each ``%x`` replaced by ``parts["x"]``; letters that are not in `parts` stay."""
     return re.sub(r"%(.)", lambda match: parts.get(match.group(1), match.group()), text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from pathlib import Path
 
 from skirret import Skirret
@@ -20,3 +21,9 @@ def who() -> list:
     outputs = [str(Path(f"/proc/self/fd/{fd}").readlink()) for fd in (0, 1, 2)]
     logging.getLogger(__name__).warning("asked who I am")
     return [IMPORTED_AS, outputs, os.getsid(0), Path("/proc/self/stat").read_text().rpartition(")")[2].split()[4]]
+
+
+@app.task
+def sleep(seconds: float) -> None:
+    """Hold a slot."""
+    time.sleep(seconds)

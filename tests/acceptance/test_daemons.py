@@ -101,3 +101,55 @@ def test_with_c_fakefork_a_worker_stays_where_it_was_started(project):
         it.wait_until_it_says("ready.")
         assert it.said().count("-B: this version has no scheduler inside yet") == 1
         assert it.stop() == 0
+
+
+@pytest.fixture
+def multi(project: Project):
+    """``skirret multi`` in the project; what it started is ended with the test."""
+
+    def call(words: str) -> tuple[int, str]:
+        return run(f"skirret -A daemon_app multi {words} --pidfile=run/%n.pid", project.directory, project.env)
+
+    yield call
+    for file in (project.directory / "run").glob("*.pid"):
+        if pid := owner(str(file)):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_several_workers_start_serve_restart_and_stop_by_their_names(project, multi):
+    def pids() -> list[int]:
+        return [owner(str(project.directory / "run" / f"{name}.pid")) for name in ("a", "b")]
+
+    options = "-c 1 --logfile=log/%n%I.log -l:b INFO"
+    status, said = multi(f"start a b {options}")
+    assert status == 0, said
+    assert said.count(": OK") == 2
+    first = pids()
+    assert all(first)
+    assert {project.send("who", queue=f"{name}@{socket.gethostname()}.dq2").get(timeout=20)[1][1] for name in "ab"} == {
+        str(project.directory / "log" / f"{name}.log") for name in "ab"
+    }
+    assert (project.directory / "log" / "b.log").read_text().count("INFO") > 0
+    status, said = multi(f"start a {options}")
+    assert (status, f"belongs to process {first[0]}" in said) == (1, True), said
+    status, said = multi(f"restart a b {options}")
+    assert status == 0, said
+    second = pids()
+    assert all(second)
+    assert not set(first) & set(second)
+    status, said = multi("stopwait a b")
+    assert (status, pids()) == (0, [0, 0]), said
+    assert said.count(": TERM -> ") == 2
+    status, said = multi("stop a b")
+    assert (status, said.count(": DOWN")) == (0, 2)
+
+
+def test_a_stop_that_waits_for_a_task_says_so_and_kill_does_not_wait(project, multi):
+    assert multi("start a -c 1 --logfile=%n.log")[0] == 0
+    pid = owner(str(project.directory / "run" / "a.pid"))
+    project.send("sleep", 60)
+    wait_until(lambda: project.size().held == 1)
+    status, said = multi("stop a")
+    assert (status, f"process {pid} finishes its tasks first" in said) == (1, True), said
+    assert multi("kill a")[0] == 0
+    assert not lives(pid)

@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "dead": ("dead", "List, show, retry or purge dead letters."),
     "demo": ("demo", "Measure a directory's files with a real worker, and prove that none was lost."),
     "init": ("init", "Write a small working tasks.py."),
+    "multi": ("multi", "Start, stop and name several workers of this machine."),
     "purge": ("purge", "Drop the messages that wait in queues."),
     "queues": ("queues", "Show how many messages each queue has; pause, resume."),
     "report": ("report", "Print what a bug report needs: versions, platform, addresses, settings without secrets."),
