@@ -10,9 +10,13 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+
+from skirret.worker.loop import Loop
+from skirret.worker.status_socket import StatusSocket
 
 RUNS = 7
 MARGIN = 1.5
@@ -47,6 +51,23 @@ def test_making_an_app_and_a_task_costs_at_most_150_ms_of_cpu_beyond_python_itse
 
 def test_help_costs_at_most_200_ms_of_cpu():
     assert median_cpu(str(Path(sys.executable).parent / "skirret"), "--help") <= 0.200 * MARGIN
+
+
+def test_asking_for_the_health_of_workers_costs_at_most_50_ms_of_cpu(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKIRRET_RUN_DIR", str(tmp_path))
+    tmp_path.chmod(0o700)
+    loop = Loop()
+    state = {"node": "w1@here", "pid": 1, "live": True, "ready": True, "why": [], "busy": 0, "slots": 2}
+    status = StatusSocket(loop, "w1@here", lambda: state)
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    try:
+        assert median_cpu(str(Path(sys.executable).parent / "skirret"), "health") <= 0.050 * MARGIN
+    finally:
+        loop.call_from_thread(status.close)
+        loop.call_from_thread(loop.stop)
+        thread.join()
+        loop.close()
 
 
 @pytest.mark.parametrize("statement", ["import skirret", "from skirret import Skirret, Task, shared_task"])

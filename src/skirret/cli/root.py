@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "config": ("config", "Show the settings in use and where they come from."),
     "dead": ("dead", "List, show, retry or purge dead letters."),
     "demo": ("demo", "Measure a directory's files with a real worker, and prove that none was lost."),
+    "health": ("health", "Tell whether the workers of this machine are well."),
     "init": ("init", "Write a small working tasks.py."),
     "multi": ("multi", "Start, stop and name several workers of this machine."),
     "purge": ("purge", "Drop the messages that wait in queues."),

@@ -182,6 +182,12 @@ POOLS = ("prefork", "processes", "threads", "asyncio", "solo")
     metavar="SECONDS",
     help="Seconds between two heartbeat events (default: 2).",
 )
+@option(
+    "--health",
+    env="WORKER_HEALTH",
+    metavar="HOST:PORT",
+    help="Serve /livez, /readyz and /metrics here; the host is 127.0.0.1 if only a port is given.",
+)
 @option("-B", "--beat", env="WORKER_BEAT", is_flag=True, help="Run the scheduler inside too (it is still to come).")
 @option(
     "-s",

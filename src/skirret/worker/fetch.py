@@ -104,6 +104,8 @@ class Fetcher(threading.Thread):
         self._fenced = False
         self._next_beat = 0.0
         self._failures = 0
+        self.takes = 0
+        """How often messages came."""
 
     # -- called by the supervisor's loop
 
@@ -152,6 +154,15 @@ class Fetcher(threading.Thread):
     def paused(self) -> frozenset[str]:
         """Names of queues that are paused across the fleet, ours or not; at most about a second old."""
         return self._consuming.paused
+
+    def silence(self) -> float | None:
+        """Seconds since the server last answered a beat of this incarnation; None before the first time."""
+        return clock.monotonic() - self._next_beat + self._limits.beat if self._next_beat else None
+
+    def retire(self) -> None:
+        """Another takes this one's place: nobody listens to it any more, and it ends as soon as it can."""
+        self._call = lambda _callback: None
+        self.finish()
 
     def finish(self) -> None:
         """Settle what was handed over, release the rest, end the incarnation; answered by ``closed``."""
@@ -260,6 +271,7 @@ class Fetcher(threading.Thread):
                 self._fence()
             return
         self._wanted = 0
+        self.takes += 1
         decoded = [(delivery, head(delivery.raw, max_bytes=self._max_bytes)) for delivery in deliveries]
         revoked: set[str] = set()
         if self._coordination is not None:

@@ -33,6 +33,8 @@ class WorkerOptions(msgspec.Struct, kw_only=True, omit_defaults=True):
         heartbeat_interval: seconds between heartbeat events.
         beat: a scheduler was asked for inside this worker.
         pidfile: keep the process id there.
+        health: address of the health endpoints, see ``health.address``.
+        reload: restart the children when a source file of the app changes.
         uid, gid, umask: user, group and file mode mask to change to before the app is imported.
         time_limit, soft_time_limit, max_tasks_per_child, max_memory_per_child, prefetch_multiplier, disable_prefetch,
         task_events, pool_start_method, schedule, scheduler, statedb: override settings.
@@ -76,3 +78,5 @@ class WorkerOptions(msgspec.Struct, kw_only=True, omit_defaults=True):
     uid: str | None = None
     gid: str | None = None
     umask: str | None = None
+    health: str | None = None
+    reload: bool = False

@@ -34,6 +34,7 @@ class Rules:
         self.max_bytes = int(conf.message_max_bytes)
         self.serializer = str(conf.result_serializer)
         self.ttl = _seconds(conf.result_expires)
+        self.progress_timeout = float(conf.worker_progress_timeout)
         lease = float(conf.worker_lease)
         self.deliveries = int(conf.worker_delivery_limit)
         # One more for the reaper: a message at our limit is taken once more, so that its failure can be recorded.

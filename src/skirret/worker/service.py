@@ -1,18 +1,31 @@
-"""A worker as a service of its machine: who it is there, its pid file, and word to whoever waits for its start."""
+"""A worker as a service of its machine: who it is there, its pid file, and all that tells others how it is."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from skirret import logs
+from skirret.brokers.base import Broker
 from skirret.nodes import node_path
+from skirret.worker import meter
+from skirret.worker.health import Answer, HealthServer
 from skirret.worker.identity import identity, refuse_root, take_on
+from skirret.worker.notify import Notifier
 from skirret.worker.options import WorkerOptions
 from skirret.worker.pidfile import PidFile
+from skirret.worker.pulse import Guard, Pulse
+from skirret.worker.rules import Rules
+from skirret.worker.status_socket import StatusSocket
+from skirret.worker.supervisor import Supervisor
+from skirret.worker.vitals import Vitals
+from skirret.worker.watchdog import Watchdog
 
 logger = logging.getLogger("skirret.worker")
+
+TEXT = "text/plain; charset=utf-8"
 
 
 class Service:
@@ -25,10 +38,15 @@ class Service:
     """
 
     def __init__(self, options: WorkerOptions, hostname: str, started: Callable[[], object] | None) -> None:
+        self.meter: meter.Meter | None = None
+        """Counts for /metrics, where they are asked for."""
         self._options = options
         self._hostname = hostname
         self._started = started
         self._pidfile: PidFile | None = None
+        self._answers: dict[str, Answer] = {}
+        self._health: HealthServer | None = None
+        self._notifier = Notifier()
 
     def __enter__(self) -> None:
         options = self._options
@@ -38,6 +56,10 @@ class Service:
         logs.setup(options.loglevel, logfile, json=options.log_json, color=options.color)
         if options.beat:
             logger.warning("-B: this version has no scheduler inside yet; it comes separately, as `skirret beat`.")
+        if options.health:
+            self._health = HealthServer(options.health, self._answers)
+            if meter.available():
+                self.meter = meter.Meter()
 
     def __exit__(self, *exc: object) -> None:
         self.close()
@@ -62,16 +84,76 @@ class Service:
         refuse_root(settings.get("accept_content") or ())
         return changed
 
+    @contextlib.contextmanager
+    def serving(
+        self, supervisor: Supervisor, rules: Rules, open_broker: Callable[[], Broker], renew: Callable[[], object]
+    ) -> Iterator[None]:
+        """While the supervisor's loop runs: watch it, and answer those who ask how it is.
+
+        Args:
+            supervisor: of this worker.
+            rules: its numbers.
+            open_broker: gives a broker with connections of its own.
+            renew: gives the worker a whole new session with the broker.
+        """
+        loop = supervisor.loop
+        pulse = Pulse(loop)
+        vitals = Vitals(self._hostname, supervisor, pulse, rules.limits.lease)
+        watchdog = Watchdog(vitals, open_broker, renew, loop.call_from_thread, rules.progress_timeout)
+        pulse.looks += [watchdog.look, lambda: self._tell(vitals)]
+        self._prepare(vitals)
+        guard, status = Guard(pulse), StatusSocket(loop, self._hostname, vitals.plain)
+        pulse.begin()
+        guard.start()
+        if self._health is not None:
+            self._health.start()
+        try:
+            yield
+        finally:
+            guard.stop()
+            pulse.end()
+            status.close()
+            self._notifier.stopping()
+
     def ready(self) -> None:
         """The children are ready for tasks."""
         started, self._started = self._started, None
         if started is not None:
             started()
+        self._notifier.ready()
 
     def close(self) -> None:
         """Take back what was left on the machine."""
+        if self._health is not None:
+            self._health.stop()
+        self._notifier.close()
         if self._pidfile is not None:
             self._pidfile.release()
+
+    def _tell(self, vitals: Vitals) -> None:
+        if self._notifier.wanted:
+            self._notifier.feed()
+            self._notifier.status(vitals.sentence())
+            if not vitals.supervisor.ending.running:
+                self._notifier.stopping()
+
+    def _prepare(self, vitals: Vitals) -> None:
+        """Fill in what the health endpoints answer."""
+
+        def told(complaints: Callable[[], list[str]]) -> Answer:
+            def answer() -> tuple[int, str, bytes]:
+                found = complaints()
+                return (503 if found else 200), TEXT, "".join(f"{line}\n" for line in found or ["ok"]).encode()
+
+            return answer
+
+        self._answers["/livez"] = told(vitals.death_signs)
+        self._answers["/readyz"] = told(vitals.hindrances)
+        if self.meter is not None:
+            page = meter.Page(self.meter, vitals)
+            self._answers["/metrics"] = lambda: (200, *page.text())
+        else:
+            self._answers["/metrics"] = lambda: (501, TEXT, b'metrics need a library: pip install "skirret[metrics]"\n')
 
     def _write_pidfile(self, path: str | None) -> None:
         if path:

@@ -218,6 +218,11 @@ class Supervisor:
         if self._tick is None and self._needs_tick():
             self._tick = self.loop.call_later(STALL, self._ticked)
 
+    @property
+    def hungry(self) -> bool:
+        """Whether slots are free, and messages were asked for that have not come."""
+        return self._asked and self.ending.running and self.dispatcher.want(self.pool.children) > 0
+
     # -- inside
 
     def _decide(self, head: Head | Malformed, delivery: Delivery, taken: Taken, now: float) -> admission.Decision:

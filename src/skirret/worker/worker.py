@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import FrameType
 
 from skirret import logs
@@ -94,7 +95,8 @@ class Worker:
                 self._catch_signals()
                 pool.start(kind, children, slots)
                 self._serve()
-                self.loop.run()
+                with self._watched():
+                    self.loop.run()
         finally:
             pool.close()
         if kind == "solo":  # as the settings say
@@ -148,7 +150,8 @@ class Worker:
         return EXIT_OK
 
     def _supervise_solo(self) -> None:
-        self.loop.run()
+        with self._watched():
+            self.loop.run()
         if self.supervisor.ending.abandoned:
             self.service.close()
             os._exit(EXIT_OK)  # cold: the main thread is inside a task, which has gone back to its queue
@@ -158,13 +161,8 @@ class Worker:
         options = self.options
         logfile = node_path(options.logfile or conf.worker_logfile or "", self.hostname) or None
         logs.setup_from(conf, options.loglevel, logfile, json=options.log_json, color=options.color)
-        broker = open_broker(manifest.broker_url, broker_options(conf))
-        backend = open_backend(manifest.backend_url, result_options(conf))
-        shared = (
-            open_coordination(manifest.coordination_url, coordination_options(conf))
-            if manifest.coordination_url
-            else None
-        )
+        self.manifest, self.conf = manifest, conf
+        broker, backend, shared = self._connect()
         queues = self._queues(manifest, conf)
         if self.options.purge:
             purged = sum(broker.purge(queue.name) for queue in queues)
@@ -190,12 +188,34 @@ class Worker:
     ) -> Fetcher:
         supervisor = self.supervisor
         told = Told(supervisor.taken, supervisor.settled, supervisor.fenced, supervisor.ending.closed)
+        if self.service.meter is not None:
+            told.taken, told.settled = self.service.meter.counting(told.taken, told.settled)
         call = self.loop.call_from_thread
         return Fetcher(broker, backend, shared, queues, rules.limits, rules.max_bytes, call, told)
 
     def _heartbeat(self) -> float | None:
         """Seconds between the heartbeats that monitors hear; None for none."""
         return None if self.options.without_heartbeat else self.options.heartbeat_interval or HEARTBEAT_SECONDS
+
+    def _watched(self) -> AbstractContextManager[None]:
+        return self.service.serving(self.supervisor, self.supervisor.rules, self._open_broker, self._renew)
+
+    def _open_broker(self) -> Broker:
+        return open_broker(self.manifest.broker_url, broker_options(self.conf))
+
+    def _connect(self) -> tuple[Broker, ResultBackend, Coordination | None]:
+        url, conf = self.manifest.coordination_url, self.conf
+        shared = open_coordination(url, coordination_options(conf)) if url else None
+        return self._open_broker(), open_backend(self.manifest.backend_url, result_options(conf)), shared
+
+    def _renew(self) -> None:
+        """A whole new session in place of one that is stuck: what was held through that one runs elsewhere."""
+        old, rules = self.fetcher, self.supervisor.rules
+        old.retire()
+        self.fetcher = self._new_fetcher(*self._connect(), old.queues, rules)
+        self.supervisor.attach(self.supervisor.pool, self.fetcher)
+        self.supervisor.fenced()
+        self.fetcher.start()
 
     def _queues(self, manifest: Manifest, conf: Conf) -> list[Queue]:
         declared = {
@@ -256,6 +276,8 @@ class Worker:
 
     def _frames(self, *args: object) -> None:
         self.supervisor.frames(*args)  # type: ignore[arg-type]
+        if self.service.meter is not None:
+            self.service.meter.finished(args[1])  # type: ignore[arg-type]
 
     def _changed(self) -> None:
         if all(child.ready for child in self.supervisor.pool.children):

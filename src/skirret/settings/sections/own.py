@@ -42,6 +42,12 @@ class OwnSettings(Section):
     worker_lease: float = option(
         30.0, "How long a worker may be silent before others take its tasks over.", unit="seconds", minimum=1
     )
+    worker_progress_timeout: float = option(
+        30.0,
+        "How long a worker may take nothing, although slots are free and messages wait, before it reconnects; 0 never.",
+        unit="seconds",
+        minimum=0,
+    )
     worker_crash_limit: int = option(3, "After how many lost processes a task goes to the dead letters.", minimum=1)
     worker_delivery_limit: int = option(
         10, "After how many deliveries in all a task goes to the dead letters.", minimum=1

@@ -1,0 +1,162 @@
+"""A real worker tells how it is: over HTTP, to ``skirret health``, to the init system; and frees itself when stuck."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.faulty import Project, wait_until
+from tests.acceptance.processes import run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+# A consumer that is stuck: the first one of a worker, as soon as the file STUCK is there. Its session hangs in a call,
+# or goes on beating and brings nothing. It is planted where Python looks for what a site wants to have loaded first.
+PLANT = """
+import os, threading, time
+from skirret.brokers.sqlite import consumer
+
+whole, first = consumer.SqliteConsumer.take, []
+
+def take(self, limit, timeout):
+    if not first:
+        first.append(self)
+    if self is first[0] and os.path.exists(os.environ["STUCK"]):
+        open(os.environ["STUCK"] + ".seen", "w").close()
+        if os.environ["HOW"] == "hangs":
+            threading.Event().wait()
+        time.sleep(min(timeout, 0.1))
+        return []
+    return whole(self, limit, min(timeout, 0.5))
+
+consumer.SqliteConsumer.take = take
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    monkeypatch.delenv("SKIRRET_HOME", raising=False)
+    project = Project(tmp_path, module="daemon_app")
+    project.env["SKIRRET_RUN_DIR"] = str(tmp_path / "run")
+    yield project
+    project.app.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as reply:
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code, refusal.read().decode()
+
+
+def test_a_worker_is_live_ready_and_counted(project):
+    port = free_port()
+    with project.worker(f"-n w1@h -c 2 --health {port}") as worker:
+        assert get(port, "/livez") == (200, "ok\n")
+        wait_until(lambda: get(port, "/readyz") == (200, "ok\n"))
+        for _ in range(3):
+            project.send("who").get(timeout=20)
+        wait_until(lambda: 'skirret_settled_total{how="acknowledged"} 3.0' in get(port, "/metrics")[1])
+        page = get(port, "/metrics")[1]
+        assert 'skirret_tasks_total{state="SUCCESS",task="daemon_app.who"} 3.0' in page
+        assert 'skirret_task_seconds_count{task="daemon_app.who"} 3.0' in page
+        assert 'skirret_taken_total{queue="celery"} 3.0' in page
+        assert "skirret_slots 2.0" in page
+        assert "skirret_ready 1.0" in page
+        status, said = run("skirret health -n w1@h --ready --json", project.directory, project.env)
+        (state,) = json.loads(said)
+        assert (status, state["pid"], state["slots"]) == (0, worker.pid, 2)
+        project.send("sleep", 30)
+        wait_until(lambda: get(port, "/metrics")[1].count("skirret_slots_busy 1.0"))
+        worker.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: get(port, "/readyz")[0] == 503)
+        assert "it is stopping" in get(port, "/readyz")[1]
+        assert get(port, "/livez")[0] == 200  # who stops in order is not to be killed for it
+        assert worker.stop(signal.SIGINT) == 0
+    assert run("skirret health", project.directory, project.env)[0] == 1
+
+
+def test_a_worker_whose_process_is_stopped_is_not_healthy(project):
+    with project.worker("-c 1") as worker:
+        worker.process.send_signal(signal.SIGSTOP)
+        try:
+            status, said = run("skirret health --timeout 0.3", project.directory, project.env)
+        finally:
+            worker.process.send_signal(signal.SIGCONT)
+        assert (status, "it does not answer" in said) == (1, True)
+        wait_until(lambda: run("skirret health", project.directory, project.env)[0] == 0)
+
+
+@pytest.mark.parametrize("how", ["hangs", "brings nothing"])
+def test_a_worker_whose_consumer_is_stuck_says_so_fails_its_probe_and_begins_a_new_session(project, how):
+    (project.directory / "sitecustomize.py").write_text(PLANT)
+    stuck, port = project.directory / "stuck", free_port()
+    project.env |= {"PYTHONPATH": str(project.directory), "STUCK": str(stuck), "HOW": how}
+    project.env["SKIRRET_WORKER_PROGRESS_TIMEOUT"] = "3"
+    with project.worker(f"-c 1 --health {port}") as worker:
+        project.send("who").get(timeout=20)
+        stuck.touch()
+        wait_until((project.directory / "stuck.seen").exists)
+        results = [project.send("who") for _ in range(5)]
+        worker.wait_until_it_says("This worker begins a whole new session with the broker.")
+        assert "5 in 'celery'" in worker.said()
+        for result in results:
+            result.get(timeout=30)
+        wait_until(lambda: get(port, "/livez") == (200, "ok\n"))
+        worker.wait_until_it_says("Messages are taken again.")
+        assert worker.stop() == 0
+    assert project.size().held == 0
+
+
+def test_while_it_is_stuck_a_worker_does_not_pass_for_alive(project):
+    (project.directory / "sitecustomize.py").write_text(PLANT.replace("self is first[0] and ", ""))
+    stuck, port = project.directory / "stuck", free_port()
+    project.env |= {"PYTHONPATH": str(project.directory), "STUCK": str(stuck), "HOW": "brings nothing"}
+    project.env["SKIRRET_WORKER_PROGRESS_TIMEOUT"] = "1"
+    with project.worker(f"-c 1 --health {port}") as worker:
+        stuck.touch()
+        wait_until((project.directory / "stuck.seen").exists)
+        result = project.send("who")
+        worker.wait_until_it_says("Stuck: nothing was taken for")
+        status, text = get(port, "/livez")
+        assert (status, "messages wait (1 in 'celery')" in text) == (503, True)
+        assert run("skirret health", project.directory, project.env)[0] == 1
+        stuck.unlink()
+        result.get(timeout=30)
+        wait_until(lambda: get(port, "/livez")[0] == 200)
+
+
+def test_the_init_system_is_told_of_start_progress_and_stop(project):
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock.settimeout(30)
+    path = project.directory / "notify"
+    sock.bind(str(path))
+    project.env |= {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "2000000"}
+    heard: list[str] = []
+
+    def hear_until(words: str) -> None:
+        while not any(text.startswith(words) for text in heard):
+            heard.append(sock.recv(4096).decode())
+
+    with sock, project.worker("-c 1") as worker:
+        hear_until("READY=1")
+        assert heard == ["READY=1"]
+        hear_until("WATCHDOG=1")
+        hear_until("STATUS=ready; 0 of 1 slots busy")
+        worker.process.send_signal(signal.SIGTERM)
+        hear_until("STOPPING=1")
+        assert worker.wait() == 0
