@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "queues": ("queues", "Show how many messages each queue has; pause, resume."),
     "report": ("report", "Print what a bug report needs: versions, platform, addresses, settings without secrets."),
     "result": ("result", "Show what became of a task."),
+    "systemd": ("systemd", "Print a systemd unit for a worker."),
     "worker": ("worker", "Run a worker."),
 }
 
