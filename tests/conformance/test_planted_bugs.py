@@ -44,7 +44,11 @@ BREAKS = {
     "RetryDeduplicated": ["test_a_retry_is_never_mistaken_for_a_repetition"],
     "DeferNeverCounts": [HISTORY, "test_a_deferred_message_is_counted_as_it_says"],
     "DeleteBeforeCopy": ["test_each_message_comes_back_to_its_home_queue_by_name"],
-    "ReapsToTheWrongQueue": [HISTORY, "test_each_message_comes_back_to_its_home_queue_by_name"],
+    "ReapsToTheWrongQueue": [
+        HISTORY,
+        "test_each_message_comes_back_to_its_home_queue_by_name",
+        "test_work_goes_home_though_its_consumer_had_left_the_queue",
+    ],
     "ReapReencodes": ["test_the_work_of_a_vanished_consumer_comes_back_counted"],
     "NoCapOnPoison": [HISTORY, "test_at_the_limit_of_deliveries_a_message_is_dead"],
     "ReapUncounted": [HISTORY, "test_every_take_over_is_counted"],

@@ -130,6 +130,25 @@ class TakingPromises(BrokerFixtures):
         consumer.queues([queue, other_queue])
         assert ids(take(consumer, 1)) == ["b"]
 
+    def test_work_goes_home_though_its_consumer_had_left_the_queue(
+        self, broker: Broker, make_consumer: MakeConsumer, clock: HandClock, queue: str, other_queue: str
+    ) -> None:
+        broker.publish([message("here", queue), message("there", other_queue)])
+        lost = make_consumer(queue)
+        take_one(lost)
+        lost.queues([other_queue])
+        take_one(lost)
+        lost.queues([])
+        assert lost.beat()
+        self.vanish(lost)
+        reaper = make_consumer("a-third-queue")
+        assert self.outwait(clock, reaper) == 2
+        self.nothing_comes(reaper)
+        reaper.queues([other_queue])
+        assert ids(take(reaper, 1)) == ["there"]
+        self.nothing_comes(reaper)
+        assert ids(take(make_consumer(queue), 1)) == ["here"]
+
     def test_a_consumer_of_no_queues_takes_nothing(self, broker: Broker, consumer: Consumer, queue: str) -> None:
         broker.publish([message("one", queue)])
         consumer.queues([])
