@@ -22,15 +22,24 @@ class Project:
         directory: the directory.
         broker: the server; its own embedded file by default.
         results: where results are kept, if that is elsewhere.
-        module: another file of tasks beside this one.
+        module: another file of tasks.
+        source: where that file lies; beside this one by default.
     """
 
-    def __init__(self, directory: Path, broker: str = "", results: str = "", *, module: str = "faults_app") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        broker: str = "",
+        results: str = "",
+        *,
+        module: str = "faults_app",
+        source: Path = HERE,
+    ) -> None:
         self.directory = directory
         self.module = module
         self.ledger = directory / "ledger.txt"
         self.home = directory / ".skirret"
-        shutil.copy(HERE / f"{self.module}.py", directory / f"{self.module}.py")
+        shutil.copy(source / f"{self.module}.py", directory / f"{self.module}.py")
         url = broker or f"sqlite:///{self.home / 'queue.sqlite3'}"
         self.app = Skirret("faults", broker=url, backend=results or url)
         self.env = {"LEDGER": str(self.ledger), "SKIRRET_HOME": str(self.home)}

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -66,10 +67,11 @@ class RedisProject(Project):
         directory: of its own.
         broker: address of the server.
         results: where results are kept, if that is elsewhere.
+        tasks: another file of tasks, as `Project` is told.
     """
 
-    def __init__(self, directory: Path, broker: str, results: str = "") -> None:
-        super().__init__(directory, broker, results)
+    def __init__(self, directory: Path, broker: str, results: str = "", **tasks: Any) -> None:
+        super().__init__(directory, broker, results, **tasks)
         self.promises = directory / "sent.txt"
         self._lines: list[list[str]] = []
         self._read = 0

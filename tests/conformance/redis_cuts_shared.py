@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skirret.testing.conformance.material import Later, record
-from tests.conformance.cuts import Operation, World
+from tests.conformance.cuts import Operation, World, until_done
 
 PAYLOAD = b'{"status": "SUCCESS", "result": 5}'
 NAMES = ("a", "b", "c")
@@ -44,7 +44,7 @@ def _wait(world: World) -> dict[str, bytes]:
     name = _ids(world)[0]
     later = Later(lambda: world.clients.backend.wait([name], 8.0))
     later.done.wait(0.03)  # so that it listens by then, if its line holds
-    world.clients.reader.store([record(name, payload=PAYLOAD)])
+    until_done(lambda world: world.clients.reader.store([record(name, payload=PAYLOAD)]), world)
     found: dict[str, bytes] = later.result()
     return found
 
