@@ -32,11 +32,15 @@ class Retry(msgspec.Struct, tag=True, kw_only=True, omit_defaults=True):
 
 
 class Defer(msgspec.Struct, tag=True, kw_only=True, omit_defaults=True):
-    """The same message again at `due` (seconds since the epoch; 0 is now). `counted` says what this delivery was."""
+    """The same message again at `due` (seconds since the epoch; 0 is now). `counted` says what this delivery was.
+
+    One that is due goes to the end of its queue, or, if it is `first`, to the front.
+    """
 
     tag: int
     due: float = 0.0
     counted: Literal["no", "delivery", "crash"] = "no"
+    first: bool = False
 
 
 class DeadLetter(msgspec.Struct, tag=True, kw_only=True, omit_defaults=True):

@@ -306,6 +306,18 @@ class TestReleaseGoesToTheEnd(OnPlanted):
                 return super().settle([Defer(tag=one.tag) if isinstance(one, Release) else one for one in settlements])
 
 
+class TestFirstGoesToTheEnd(OnPlanted):
+    class Bug(Planted):
+        class Worker(MemoryConsumer):
+            def settle(self, settlements):
+                return super().settle(
+                    [
+                        Defer(tag=one.tag, due=one.due, counted=one.counted) if isinstance(one, Defer) else one
+                        for one in settlements
+                    ]
+                )
+
+
 class TestRetryLeavesTheOldOne(OnPlanted):
     class Bug(Planted):
         class Worker(MemoryConsumer):

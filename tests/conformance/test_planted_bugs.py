@@ -40,6 +40,7 @@ BREAKS = {
     "ResultBeforeTheFence": [HISTORY, "test_no_result_of_a_fenced_settlement_is_written"],
     "ReleaseCounts": [HISTORY, "test_a_released_message_is_taken_again_first_and_uncounted"],
     "ReleaseGoesToTheEnd": ["test_a_released_message_is_taken_again_first_and_uncounted"],
+    "FirstGoesToTheEnd": ["test_one_that_is_to_be_the_first_goes_to_the_front"],
     "RetryLeavesTheOldOne": [HISTORY, "test_a_retry_replaces_the_message"],
     "RetryDeduplicated": ["test_a_retry_is_never_mistaken_for_a_repetition"],
     "DeferNeverCounts": [HISTORY, "test_a_deferred_message_is_counted_as_it_says"],

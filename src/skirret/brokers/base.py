@@ -103,7 +103,7 @@ class Consumer(ABC):
         result nor its successors were written. A result is written by compare-and-set (``states.supersedes``); that
         an older one stays does not make the flag False. Successors are published as `publish` does, nonces included;
         a Retry's publication is always stored. Released messages go to the front of their queue, deferred ones to the
-        end, retries are new messages with fresh counters.
+        end unless they say otherwise, retries are new messages with fresh counters.
         """
 
     @abstractmethod

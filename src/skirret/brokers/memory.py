@@ -249,7 +249,11 @@ class MemoryConsumer(Consumer):
                 message.deliveries += settlement.counted == "delivery"
                 message.crashes += settlement.counted == "crash"
                 message.due = settlement.due
-                here.add(message)
+                if settlement.first and settlement.due <= clock.wall():
+                    message.due = None
+                    here.put_back(message)
+                else:
+                    here.add(message)
             case DeadLetter():
                 here.bury(message, settlement.reason)
                 here.publish(follow)

@@ -5,7 +5,8 @@ no more than that runs twice if everything dies at once. Of anything slower it h
 that no task waits behind a long one while another slot is free.
 
 A suspect (a job that may kill its process) runs in a child that holds nothing else. For it the emptiest child is left
-to run dry, or, where a child has many slots, one is made that runs nothing but suspects; the others go on meanwhile.
+to run dry, or, where a child has many slots, one is made that runs nothing but suspects; the others go on meanwhile. Of
+those that may end the whole worker one runs at a time: an innocent one that ran beside it would be counted as it is.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class Dispatcher:
         early: list[tuple[ChildLine, Job]] = []
         batches: dict[int, tuple[ChildLine, list[Job]]] = {}
         sizes: dict[int, int] = {}
-        heap = self._place_suspects([child for child in children if child.accepts()], early)
+        heap = self._place_suspects(children, early)
         while self.pending and heap:
             job = self.pending[0]
             expected = job.expected = self.durations.expected(job.head.task) + OVERHEAD
@@ -126,8 +127,10 @@ class Dispatcher:
         self, children: Sequence[ChildLine], early: list[tuple[ChildLine, Job]]
     ) -> list[tuple[float, int, ChildLine]]:
         """Give suspects to empty children; the others, as a heap by load, are for all other jobs."""
-        heap = sorted((child.load, child.number, child) for child in children)
+        heap = sorted((child.load, child.number, child) for child in children if child.accepts())
         while self.suspects:
+            if self.suspects[0].doubted and any(_runs_a_doubted_one(child) for child in children):
+                break
             entry = next((entry for entry in heap if self._is_clean(entry[2])), None)
             if entry is None:
                 if heap and heap[0][2].slots == 1:
@@ -215,3 +218,7 @@ class Dispatcher:
             if self._fits(child, job, child.held() + sizes.get(number, 0), load, expected):
                 return entry
         return None
+
+
+def _runs_a_doubted_one(child: ChildLine) -> bool:
+    return child.alone and any(job.doubted for job in child.outstanding.values())

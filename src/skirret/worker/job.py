@@ -6,6 +6,9 @@ from skirret.message import Delivery
 from skirret.wire.envelope import Head
 from skirret.worker.frames import Conclusion
 
+DOUBTFUL_DELIVERIES = 3
+"""A message that came back this often for unknown reasons is in doubt."""
+
 
 class Job:
     """A message between its take and its outcome.
@@ -31,6 +34,11 @@ class Job:
         """Seconds that it may run, hard and soft, if it has a limit."""
         self.conclusion: Conclusion | None = None
         """It has ended without an outcome of its own; a child is to tell its hooks and callbacks so."""
+
+    @property
+    def doubted(self) -> bool:
+        """Whether it may be what ends whole workers: of such only one runs at a time, so that no other is counted."""
+        return self.delivery.deliveries >= DOUBTFUL_DELIVERIES
 
     @property
     def bound(self) -> bool:

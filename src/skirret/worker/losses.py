@@ -68,6 +68,17 @@ class Losses:
             left = traits.max_retries is None or head.retries < traits.max_retries
             self._decide(job, fate(Failure.CHILD_KILLED, traits, retries_left=left), Conclusion("lost", how=how))
 
+    def doubt(self, jobs: Sequence[Job]) -> None:
+        """Tasks that ran as the template died: any of them may have killed it, so each delivery is counted."""
+        self.release([job for job in jobs if job.bound])
+        self.server.settle(
+            [
+                Defer(tag=job.delivery.tag, counted="delivery", first=True)
+                for job in jobs
+                if not (job.bound or job.stale)
+            ]
+        )
+
     def overdue(self, job: Job, seconds: float) -> None:
         """A task ran longer than its hard limit of so many seconds."""
         head = job.head
@@ -85,8 +96,9 @@ class Losses:
         crashes = job.delivery.crashes
         told = conclusion.how or f"over its hard time limit of {conclusion.seconds:g} s"
         if decided is Fate.AGAIN and not job.acked and crashes + 1 < self._rules.crashes:
-            due = clock.wall() + pause_after(crashes)
-            self.server.settle([Defer(tag=job.delivery.tag, due=due, counted="crash")])
+            due = clock.wall() + pause_after(crashes) if crashes else 0.0
+            # At first to the front, so that it runs again at once whatever waits behind it.
+            self.server.settle([Defer(tag=job.delivery.tag, due=due, counted="crash", first=not crashes)])
             return
         if decided is Fate.FAIL:  # its caller hears of it at once; its hooks and callbacks follow
             record = self._record_of(job, conclusion)

@@ -31,9 +31,6 @@ from skirret.worker.settle import Records, settlement
 
 logger = logging.getLogger("skirret.worker")
 
-ISOLATE_DELIVERIES = 3
-"""A message that came back this often for unknown reasons runs alone in its child."""
-
 EAGER_REFILL = 256
 """Ask for more before the last job is handed out, if at least so many can be taken."""
 
@@ -193,10 +190,12 @@ class Supervisor:
                 self.told.cancelled(suspects)
         child.outstanding.clear()
         self.losses.release(innocent)
-        if self.ending.interrupting or not blame:
+        if self.ending.interrupting:
             self.losses.release(suspects)
-        else:
+        elif blame:
             self.losses.convict(suspects, how)
+        else:
+            self.losses.doubt(suspects)
         self.ending.give_back()
         self.pump()
         self.ending.finish_if_done()
@@ -243,8 +242,8 @@ class Supervisor:
             return admission.Reject(f"malformed message: {exc!r}")
 
     def _job(self, delivery: Delivery, head: Head) -> Job:
-        alone = delivery.crashes > 0 or delivery.deliveries >= ISOLATE_DELIVERIES
-        job = Job(delivery, head, early=not self.rules.tasks[head.task].acks_late, alone=alone)
+        job = Job(delivery, head, early=not self.rules.tasks[head.task].acks_late)
+        job.alone = delivery.crashes > 0 or job.doubted
         if self.limits.any or head.timelimit != UNLIMITED:
             job.limit = self.limits.limit_of(head)
         return job

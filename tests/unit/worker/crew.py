@@ -16,10 +16,10 @@ from skirret.worker.job import Job
 from skirret.worker.loop import Loop
 
 
-def job(tag: int, name: str = "t", raw: bytes = b"{}", **kwargs: bool) -> Job:
+def job(tag: int, name: str = "t", raw: bytes = b"{}", deliveries: int = 0, **kwargs: bool) -> Job:
     """A held message of task `name`."""
     head = Head(task=name, id=f"id-{tag}")
-    return Job(Delivery(tag=tag, queue="q", raw=raw), head, **kwargs)
+    return Job(Delivery(tag=tag, queue="q", raw=raw, deliveries=deliveries), head, **kwargs)
 
 
 def link_of(line: ChildLine) -> Link:

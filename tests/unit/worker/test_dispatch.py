@@ -202,6 +202,21 @@ def test_a_suspect_runs_with_no_neighbour_in_its_child(dispatcher: Dispatcher, p
     pair.close()
 
 
+def test_of_those_that_may_end_the_whole_worker_one_runs_at_a_time(dispatcher: Dispatcher, pairs: list[Pair]) -> None:
+    doubted = [job(n, alone=True, deliveries=3) for n in (1, 2)]
+    dispatcher.add([*doubted, job(3, alone=True)])
+    dispatcher.assign(lines(pairs))
+    assert [len(pair.line.outstanding) for pair in pairs] == [1, 0]
+    assert dispatcher.suspects[0] is doubted[1]
+    dispatcher.add([job(4)])
+    dispatcher.assign(lines(pairs))
+    assert [len(pair.line.outstanding) for pair in pairs] == [1, 1], "others go on beside it"
+    for pair in pairs:
+        pair.settle_all()
+    dispatcher.assign(lines(pairs))
+    assert [each.delivery.tag for pair in pairs for each in pair.line.outstanding.values()] == [2, 3]
+
+
 def test_an_early_acked_task_is_named_for_acknowledgement_and_not_sent(
     dispatcher: Dispatcher, pairs: list[Pair]
 ) -> None:

@@ -598,9 +598,18 @@ def test_a_crashed_task_runs_again_at_once_and_then_after_growing_pauses() -> No
         stage.die()
         (told,) = stage.fetched.settlements
         assert isinstance(told, Defer)
-        assert told.due - began == pytest.approx(pause, abs=0.5)
+        assert (told.due or began) - began == pytest.approx(pause, abs=0.5)
         assert told.counted == "crash"
+        assert told.first is (pause == 0.0), "at first nothing that waits goes before it"
         stage.close()
+
+
+def test_what_ran_as_the_template_died_is_counted_and_not_blamed(stage: Stage) -> None:
+    """It may have killed it: given back uncounted, it would do so without end."""
+    stage.take(1)
+    stage.links[0].next()
+    stage.die(how="killed with its template process", blame=False)
+    assert stage.fetched.settlements == [Defer(tag=1, counted="delivery", first=True)]
 
 
 def test_ack_is_told_only_once_for_an_early_task(stage: Stage) -> None:

@@ -86,7 +86,7 @@ def _order(settlement: Settlement, field: str, drafts: list[Draft]) -> Order:
             return Order("retry", field, [*result_words(settlement.result), *successor_words(drafts)])
         case Defer():
             counted = [int(settlement.counted == "delivery"), int(settlement.counted == "crash")]
-            return Order("defer", field, [f"{settlement.due:.6f}", *counted])
+            return Order("defer", field, [f"{settlement.due:.6f}", *counted, int(settlement.first)])
         case DeadLetter():
             words = [*result_words(settlement.result), *successor_words(drafts)]
             return Order("dead", field, [settlement.reason, *words])

@@ -10,7 +10,7 @@
 --     ack      result, successors
 --     release
 --     retry    result, the new message as one successor
---     defer    due, 1 if a delivery is counted, 1 if a crash is counted
+--     defer    due, 1 if a delivery is counted, 1 if a crash is counted, 1 if it goes to the front
 --     dead     reason, result, successors
 --   a result is task id, state, payload, milliseconds of life or ''; state '' is no result, and nothing follows it
 --   successors are their number, then for each: nonce or '', due or '', priority step, queue, message
@@ -98,7 +98,7 @@ function kinds.release(field)
 end
 
 function kinds.defer(field)
-  local due, delivery, crash = word(), word(), word()
+  local due, delivery, crash, is_first = word(), word(), word(), word() == '1'
   local value = redis.call('HGET', held, field)
   if not value then return false end
   local _, step, queue = parse_field(field)
@@ -107,7 +107,7 @@ function kinds.defer(field)
   if tonumber(due) > tonumber(wall()) then
     put_off(queue, step, due, count .. ':1', message)
   else
-    append(queue, step, message)
+    if is_first then redis.call('RPUSH', list_of(queue, step), message) else append(queue, step, message) end
     remember(queue, message, count)
   end
   redis.call('HDEL', held, field)

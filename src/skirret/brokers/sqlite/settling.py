@@ -135,15 +135,17 @@ def _follow(
 
 
 def _defer(connection: sqlite3.Connection, settlement: Defer, hold: Hold, now: float) -> set[str]:
-    number, _, since = hold
+    number, place, since = hold
     connection.execute(
         "UPDATE message SET deliveries = deliveries + ?, crashes = crashes + ?, "
         "first_delivered = iif(first_delivered, first_delivered, ?) WHERE id = ?",
         (settlement.counted == "delivery", settlement.counted == "crash", since, number),
     )
-    place = messages.places(connection, 1)
-    if settlement.due > now:
-        messages.delay(connection, [(settlement.due, place, number)])
-    else:
+    is_due = settlement.due <= now
+    if not (is_due and settlement.first):
+        place = messages.places(connection, 1)
+    if is_due:
         messages.put_back(connection, [(place, number)])
+    else:
+        messages.delay(connection, [(settlement.due, place, number)])
     return _homes(connection, [number])

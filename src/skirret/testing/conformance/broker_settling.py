@@ -173,6 +173,13 @@ class SettlingPromises(BrokerFixtures):
         consumer.settle([Defer(tag=take_one(consumer).tag)])
         assert ids(take(consumer, 3)) == ["b", "c", "a"]
 
+    def test_one_that_is_to_be_the_first_goes_to_the_front(
+        self, broker: Broker, consumer: Consumer, queue: str
+    ) -> None:
+        broker.publish(messages("abc", queue))
+        consumer.settle([Defer(tag=take_one(consumer).tag, counted="crash", first=True)])
+        assert [(ids([one])[0], one.crashes) for one in take(consumer, 3)] == [("a", 1), ("b", 0), ("c", 0)]
+
     def test_a_dead_letter_keeps_its_reason_and_its_bytes(self, broker: Broker, consumer: Consumer, queue: str) -> None:
         broker.publish([message("one", queue)])
         held = take_one(consumer)
