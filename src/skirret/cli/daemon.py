@@ -10,6 +10,8 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -68,25 +70,41 @@ def stays() -> bool:
 
 
 def detach(options: WorkerOptions, *, executable: str | None) -> int:
-    """Run a worker in the background, and return when it has started or failed.
+    """Run a worker in the background, and return when it has started or failed; see `background`.
 
     Args:
         options: the worker's; with a log file, where stdout and stderr go too.
         executable: another Python, which then runs this very command line.
+    """
+    from skirret.worker import run
+    from skirret.worker.identity import identity, take_on
+
+    _check_executable(executable)
+    take_on(identity(options.uid, options.gid, options.umask))  # the log file is the new user's already
+    name = node_name(options.hostname)
+    logfile = node_path(options.logfile or os.devnull, name)
+    return background(name, logfile, partial(run, options), quiet=options.quiet, executable=executable)
+
+
+def background(
+    name: str, logfile: str, run: Callable[[Callable[[], object]], int], *, quiet: bool, executable: str | None
+) -> int:
+    """Run something in the background, and return when it has started or failed.
+
+    Args:
+        name: what it is called.
+        logfile: where its stdout and stderr go.
+        run: runs it; gets what is to be called once it has started, and gives the exit code.
+        quiet: do not tell its process id.
+        executable: another Python, which then runs this very command line.
 
     Returns:
-        0 once the worker has started, else its exit code.
+        0 once it has started, else its exit code.
 
     Raises:
         ImproperlyConfigured: the log file cannot be written, no process can be made, or there is no such Python.
     """
-    from skirret.worker.identity import identity, take_on
-
-    if executable and not os.access(executable, os.X_OK):
-        raise ImproperlyConfigured(f"--executable {executable!r} is no program that can be run")
-    take_on(identity(options.uid, options.gid, options.umask))  # the log file is the new user's already
-    name = node_name(options.hostname)
-    logfile = node_path(options.logfile or os.devnull, name)
+    _check_executable(executable)
     log = _open_log(logfile)
     begins_at = os.fstat(log).st_size
     hear, tell = os.pipe()
@@ -95,17 +113,17 @@ def detach(options: WorkerOptions, *, executable: str | None) -> int:
     try:
         middle = os.fork()
     except OSError as exc:
-        raise ImproperlyConfigured(f"no process can be started for the worker: {exc}") from exc
+        raise ImproperlyConfigured(f"no process can be started for {name}: {exc}") from exc
     if middle == 0:
         os.close(hear)
-        _become_daemon(options, log, tell, executable)
+        _become_daemon(run, log, tell, executable)
     os.close(tell)
     os.close(log)
     os.waitpid(middle, 0)
     pid, code = _hear(hear)
     if code != exits.OK:
         click.echo(_since(logfile, begins_at), err=True, nl=False)
-    elif not options.quiet:
+    elif not quiet:
         click.echo(f"{name} runs in the background: process {pid}, log {logfile}", err=True)
     return code
 
@@ -116,10 +134,13 @@ def watcher() -> Watcher:
     return Watcher(int(fd) if fd.isdigit() else -1)
 
 
-def _become_daemon(options: WorkerOptions, log: int, tell: int, executable: str | None) -> NoReturn:
-    """The second half of the double fork: what is left has no terminal and can never get one again."""
-    from skirret.worker import run
+def _check_executable(executable: str | None) -> None:
+    if executable and not os.access(executable, os.X_OK):
+        raise ImproperlyConfigured(f"--executable {executable!r} is no program that can be run")
 
+
+def _become_daemon(run: Callable[[Callable[[], object]], int], log: int, tell: int, executable: str | None) -> NoReturn:
+    """The second half of the double fork: what is left has no terminal and can never get one again."""
     code = exits.BUG
     try:
         os.setsid()
@@ -136,7 +157,7 @@ def _become_daemon(options: WorkerOptions, log: int, tell: int, executable: str 
             os.environ[TELL] = str(tell)
             os.execv(executable, [executable, "-m", "skirret", *sys.argv[1:]])  # noqa: S606  no shell is meant
         told = Watcher(tell)
-        code = run(options, told.started)
+        code = run(told.started)
         told.failed(code)
     except BaseException as exc:  # noqa: BLE001  a forked process must never return into its parent's code
         with contextlib.suppress(OSError):

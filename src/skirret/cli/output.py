@@ -16,6 +16,11 @@ def show_json(data: Any) -> None:
     click.echo(json.dumps(data, indent=2, default=str))
 
 
+def show_json_line(data: Any) -> None:
+    """Print one JSON document on a line of its own, for streams of them."""
+    click.echo(json.dumps(data, default=str))
+
+
 def show_table(
     session: Session,
     columns: Sequence[str],

@@ -60,19 +60,26 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON a
 """The option of every command that reads."""
 
 
-def daemon_options(command: _F) -> _F:
-    """The options of every command that can be a service of its machine: pid file, user, group, mask, Python."""
+def daemon_options(command: _F, part: str = "worker") -> _F:
+    """The options of every command that can be a service of its machine: pid file, user, group, mask, Python.
+
+    Args:
+        command: the command.
+        part: what the settings' names begin with.
+    """
     added = (
         option(
             "--pidfile",
-            setting="worker_pidfile",
+            setting=f"{part}_pidfile",
             env="PIDFILE",
             type=click.Path(dir_okay=False),
             help="Keep the process id in this file, and do not start if a living process has it; %n as in --logfile.",
         ),
-        option("--uid", setting="worker_uid", env="UID", metavar="USER", help="Become this user, for good."),
-        option("--gid", setting="worker_gid", env="GID", metavar="GROUP", help="Become this group (with --uid)."),
-        option("--umask", setting="worker_umask", env="UMASK", metavar="OCTAL", help="Make files with this mode mask."),
+        option("--uid", setting=f"{part}_uid", env="UID", metavar="USER", help="Become this user, for good."),
+        option("--gid", setting=f"{part}_gid", env="GID", metavar="GROUP", help="Become this group (with --uid)."),
+        option(
+            "--umask", setting=f"{part}_umask", env="UMASK", metavar="OCTAL", help="Make files with this mode mask."
+        ),
         option(
             "--executable",
             env="EXECUTABLE",

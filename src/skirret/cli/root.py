@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "config": ("config", "Show the settings in use and where they come from."),
     "dead": ("dead", "List, show, retry or purge dead letters."),
     "demo": ("demo", "Measure a directory's files with a real worker, and prove that none was lost."),
+    "events": ("events", "Show, print or photograph what workers tell of themselves and their tasks."),
     "health": ("health", "Tell whether the workers of this machine are well."),
     "init": ("init", "Write a small working tasks.py."),
     "multi": ("multi", "Start, stop and name several workers of this machine."),
@@ -31,6 +32,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "report": ("report", "Print what a bug report needs: versions, platform, addresses, settings without secrets."),
     "result": ("result", "Show what became of a task."),
     "systemd": ("systemd", "Print a systemd unit for a worker."),
+    "top": ("top", "Watch workers, queues and tasks live, and steer them."),
     "worker": ("worker", "Run a worker."),
 }
 

@@ -32,10 +32,18 @@ class Task:
 
     name: str | None = None
     state: str = states.PENDING
-    received = sent = started = rejected = succeeded = failed = retried = revoked = None
+    sent: float | None = None
+    received: float | None = None
+    started: float | None = None
+    succeeded: float | None = None
+    failed: float | None = None
+    retried: float | None = None
+    revoked: float | None = None
+    rejected: float | None = None
     args: str | None = None
     kwargs: str | None = None
-    eta = expires = None
+    eta: str | None = None
+    expires: str | None = None
     retries: int | None = None
     worker: Worker | None = None
     result: str | None = None

@@ -7,7 +7,7 @@ from typing import Final
 _PARTS: Final = {
     "the beat scheduler is still to come": ("beat_",),
     "remote control is still to come": (
-        "events_", "control_", "worker_enable_remote_control",
+        "control_", "worker_enable_remote_control",
     ),
     "RabbitMQ, where monitors have queues, is still to come": ("event_queue_",),
     "limits of rate and memory are still to come, and nothing enforces them yet": (

@@ -45,6 +45,11 @@ def define(app, side):
     def hopeless(self):
         raise self.retry(exc=Odd("no"), countdown=0.1)
 
+    @app.task(name="jobs.progress", bind=True)
+    def progress(self):
+        self.send_event("task-progress", done=3)
+        return side
+
     @app.task(name="jobs.who")
     def who():
         return side
