@@ -86,7 +86,9 @@ def encode_success(
         payload = _WRITE(told)
     except (msgspec.MsgspecError, ValueError):  # lone surrogates
         return None
-    return payload if len(payload) <= MAX_BYTES and breach(payload, LIMITS) is None else None
+    if len(payload) > LIMITS.depth and (len(payload) > MAX_BYTES or breach(payload, LIMITS) is not None):
+        return None
+    return payload
 
 
 def encode_group(

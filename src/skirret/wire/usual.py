@@ -14,6 +14,9 @@ import msgspec
 from skirret.serializers.limits import DEFAULT, Limits, breach
 from skirret.wire.fields import MAX_RETRIES
 
+SMALL = 4096
+"""Bytes up to which an envelope without stamps cannot be too deep or wide, since nothing else in it nests."""
+
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=DEFAULT.text)]
 Note = str | None
 Limit = Annotated[float, msgspec.Meta(ge=0, lt=1e12)] | None
@@ -51,7 +54,7 @@ class Properties(msgspec.Struct, gc=False, kw_only=True, forbid_unknown_fields=T
     correlation_id: str | None = None
     reply_to: str | None = None
     delivery_mode: int = 2
-    delivery_info: dict[str, Any] | None = None
+    delivery_info: msgspec.Raw = msgspec.Raw(b"null")
     priority: Annotated[int, msgspec.Meta(ge=0, le=9)] | None = 0
     delivery_tag: str | None = None
 
@@ -97,18 +100,19 @@ def read(raw: bytes, max_bytes: int, limits: Limits = DEFAULT) -> Usual | None:
         limits: bounds of envelope and body.
     """
     # Tags, NUL and lone surrogates are written as escapes or with __type__.
-    if len(raw) > max_bytes or limits is not DEFAULT or b"\\u" in raw or breach(raw, limits) is not None:
+    if len(raw) > max_bytes or limits is not DEFAULT or b"\\u" in raw:
         return None
     try:
         outer = _OUTER(raw)
         if (
-            outer.content_type != "application/json"
+            ((outer.headers.stamps or len(raw) > SMALL) and breach(raw, limits) is not None)
+            or outer.content_type != "application/json"
             or outer.content_encoding != "utf-8"
             or outer.properties.body_encoding != "base64"
         ):
             return None
         body = binascii.a2b_base64(outer.body, strict_mode=True)
-        if b"__type__" in body or b"\\u005" in body or breach(body, limits) is not None:
+        if b"__type__" in body or b"\\u005" in body or (len(body) > limits.depth and breach(body, limits) is not None):
             return None
         args, kwargs, embed = _BODY(body)
     except (ValueError, RecursionError):  # of msgspec, binascii and utf-8

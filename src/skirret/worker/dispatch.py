@@ -26,6 +26,9 @@ HOLD_WORK = 0.010
 OVERHEAD = 0.00003
 """Seconds that a task costs beside its own run time."""
 
+STRIDE = 0.0005
+"""Seconds of expected work that a child is given at once before the emptiest is looked for again."""
+
 STALL = 0.010
 """Seconds without an outcome after which unstarted frames are taken back."""
 
@@ -39,6 +42,21 @@ LOOKAHEAD = 0.020
 """Seconds of work to have at hand beside what the children hold, so that they never wait for the broker."""
 
 MAX_TAKE = 1000
+
+
+class _Room:
+    """What a child holds, and what it is about to get, while jobs are handed out; the emptiest comes first."""
+
+    __slots__ = ("batch", "child", "held", "load")
+
+    def __init__(self, child: ChildLine) -> None:
+        self.child = child
+        self.load = child.load
+        self.held = child.held()
+        self.batch: list[Job] = []
+
+    def __lt__(self, other: _Room) -> bool:
+        return (self.load, self.child.number) < (other.load, other.child.number)
 
 
 class Dispatcher:
@@ -92,59 +110,70 @@ class Dispatcher:
         Returns those that must be acknowledged before they start, each with the child that has a free slot for it.
         """
         early: list[tuple[ChildLine, Job]] = []
-        batches: dict[int, tuple[ChildLine, list[Job]]] = {}
-        sizes: dict[int, int] = {}
-        heap = self._place_suspects(children, early)
-        while self.pending and heap:
-            job = self.pending[0]
-            expected = job.expected = self.durations.expected(job.head.task) + OVERHEAD
-            load, number, child = heap[0]
-            held = child.held() + sizes.get(number, 0)
-            if not self._fits(child, job, held, load, expected):
-                other = self._other(heap, sizes, job, expected)
-                if other is None:
-                    break
-                load, number, child = other
-                heap.remove(other)
-                heapq.heapify(heap)
-            else:
-                heapq.heappop(heap)
-            self.pending.popleft()
-            if job.early and not job.acked:
-                early.append((child, job))
-            else:
-                batches.setdefault(number, (child, []))[1].append(job)
-            sizes[number] = sizes.get(number, 0) + 1
-            if child.held() + sizes[number] < child.most:
-                heapq.heappush(heap, (load + expected, number, child))
-        for child, jobs in batches.values():
-            child.send(jobs)
-        if batches or early:
+        rooms = self._place_suspects(children, early)
+        full: list[_Room] = []
+        while self.pending and rooms:
+            room = heapq.heappop(rooms)
+            if not self._give(room, early):
+                full.append(room)  # perhaps another has a free slot for this job
+                continue
+            for one in full:
+                heapq.heappush(rooms, one)
+            full.clear()
+            heapq.heappush(rooms, room)
+        for room in (*rooms, *full):
+            if room.batch:
+                room.child.send(room.batch)
+                self._assigned_at = clock.monotonic()
+        if early:
             self._assigned_at = clock.monotonic()
         return early
 
-    def _place_suspects(
-        self, children: Sequence[ChildLine], early: list[tuple[ChildLine, Job]]
-    ) -> list[tuple[float, int, ChildLine]]:
+    def _give(self, room: _Room, early: list[tuple[ChildLine, Job]]) -> bool:
+        """Give a child what fits, at most a stride, so that others get their share; False if the next job does not."""
+        pending, child = self.pending, room.child
+        hold = HOLD_WORK * child.slots
+        if child.unsettled >= hold:
+            return False  # what has finished must be safe before more begins: it would all run twice if we died now
+        expected_of, load, held = self.durations.expected, room.load, room.held
+        end = load + STRIDE
+        given = 0
+        while pending and load < end and held < child.most:
+            job = pending[0]
+            expected = job.expected = expected_of(job.head.task) + OVERHEAD
+            if held >= child.slots and (job.early or load + expected > hold):
+                break
+            pending.popleft()
+            if job.early and not job.acked:
+                early.append((child, job))
+            else:
+                room.batch.append(job)
+            load += expected
+            held += 1
+            given += 1
+        room.load, room.held = load, held
+        return given > 0
+
+    def _place_suspects(self, children: Sequence[ChildLine], early: list[tuple[ChildLine, Job]]) -> list[_Room]:
         """Give suspects to empty children; the others, as a heap by load, are for all other jobs."""
-        heap = sorted((child.load, child.number, child) for child in children if child.accepts())
+        rooms = sorted(_Room(child) for child in children if child.accepts())
         while self.suspects:
             if self.suspects[0].doubted and any(_runs_a_doubted_one(child) for child in children):
                 break
-            entry = next((entry for entry in heap if self._is_clean(entry[2])), None)
-            if entry is None:
-                if heap and heap[0][2].slots == 1:
-                    heap.pop(0)  # it gets no more, so it will be empty soon
+            room = next((room for room in rooms if self._is_clean(room.child)), None)
+            if room is None:
+                if rooms and rooms[0].child.slots == 1:
+                    rooms.pop(0)  # it gets no more, so it will be empty soon
                 break
-            heap.remove(entry)
-            child, job = entry[2], self.suspects.popleft()
+            rooms.remove(room)
+            child, job = room.child, self.suspects.popleft()
             job.expected = self.durations.expected(job.head.task) + OVERHEAD
             if job.early and not job.acked:
                 early.append((child, job))
             else:
                 child.send([job])
             self._suspected_at = clock.monotonic()
-        return [entry for entry in heap if not entry[2].isolated]
+        return [room for room in rooms if not room.child.isolated]
 
     def _is_clean(self, child: ChildLine) -> bool:
         return child.held() == 0 and child.unsettled < HOLD_WORK * child.slots
@@ -201,23 +230,6 @@ class Dispatcher:
         """After a fence: what is not acknowledged belongs to others, also where its end was decided here."""
         self.suspects = deque(job for job in self.suspects if job.acked)
         self.pending = deque(job for job in self.pending if job.acked)
-
-    def _fits(self, child: ChildLine, job: Job, held: int, load: float, expected: float) -> bool:
-        if child.unsettled >= HOLD_WORK * child.slots:
-            return False  # what has finished must be safe before more begins: it would all run twice if we died now
-        if held < child.slots:
-            return True
-        return not job.early and load + expected <= HOLD_WORK * child.slots
-
-    def _other(
-        self, heap: list[tuple[float, int, ChildLine]], sizes: dict[int, int], job: Job, expected: float
-    ) -> tuple[float, int, ChildLine] | None:
-        # The emptiest by expected work has no room of the right kind: perhaps another has a free slot.
-        for entry in heap:
-            load, number, child = entry
-            if self._fits(child, job, child.held() + sizes.get(number, 0), load, expected):
-                return entry
-        return None
 
 
 def _runs_a_doubted_one(child: ChildLine) -> bool:

@@ -47,11 +47,21 @@ def steps_of(settlements: Sequence[Settlement], held: Mapping[int, tuple[Seat, s
     steps: list[Step] = []
     seen: set[int] = set()
     for number, settlement in enumerate(settlements):
-        drafts = [draft(publication, options) for publication in _publications(settlement)]
-        found = held.get(settlement.tag)
-        if found is None or settlement.tag in seen:
+        tag = settlement.tag
+        found = held.get(tag)
+        if type(settlement) is Ack and not settlement.successors:  # nearly all of them
+            if found is not None and tag not in seen:
+                seen.add(tag)
+                seat, field = found
+                record = settlement.result
+                words = [*result_words(record), 0]
+                size = 0 if record is None else len(record.payload)
+                steps.append(Step(number, settlement, seat, Order("ack", field, words), [], size))
             continue
-        seen.add(settlement.tag)
+        drafts = [draft(publication, options) for publication in _publications(settlement)]
+        if found is None or tag in seen:
+            continue
+        seen.add(tag)
         seat, field = found
         order = _order(settlement, field, drafts)
         size = sum(len(word) for word in order.words if isinstance(word, bytes))

@@ -14,6 +14,9 @@ from skirret.stores.redis.script import Script
 from skirret.stores.redis.store import Store, store_at
 from skirret.url import Url
 
+FEW = 8
+"""So many members are looked up in one round trip, without asking whether the set exists."""
+
 CHUNK = 1000
 """Members in one script; no other client is served while it runs."""
 
@@ -82,8 +85,10 @@ class RedisCoordination(Coordination):
         return sum(self._in_chunks(_DISCARD, key, members))
 
     def contains(self, key: str, members: Sequence[str]) -> set[str]:
-        """Look each of them up."""
+        """Look each of them up; of many only if there is such a set at all: packing their names takes 1 us each."""
         found: set[str] = set()
+        if len(members) > FEW and not self._store.call("EXISTS", name := self._name("set", key), key=name):
+            return found
         for i in range(0, len(members), CHUNK):
             chunk = members[i : i + CHUNK]
             places = self._store.run(_CONTAINS, [self._name("set", key)], [_bytes(one) for one in chunk])
