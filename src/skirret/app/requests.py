@@ -66,14 +66,14 @@ def request_of_usual(call: Usual, queue: str, deliveries: int, hostname: str, pi
         deliveries: counted deliveries before this one.
         hostname, pid: the node and the process that run it.
     """
-    headers, properties, args, kwargs, embed = call
+    headers, properties, embed = call.headers, call.properties, call.embed
     priority = properties.priority or 0
     correlation_id, reply_to = properties.correlation_id, properties.reply_to
     request = Context()
     request.id = headers.id
     request.task = headers.task
-    request.args = args
-    request.kwargs = kwargs
+    request.args = call.args
+    request.kwargs = call.kwargs
     request.called_directly = False
     request.correlation_id = correlation_id or headers.id
     request.reply_to = reply_to or None

@@ -20,7 +20,7 @@ from skirret.serializers.limits import DEFAULT, MAX_BYTES, Limits, breach, is_pl
 from skirret.wire import fields, task
 from skirret.wire.fields import Refused, malformed
 from skirret.wire.received import Received, decode, unpack
-from skirret.wire.usual import SMALL, Count, Limit, Name
+from skirret.wire.usual import SMALL, Count, Limit, Name, has_nul
 
 __all__ = ["Head", "Received", "decode", "encode", "head"]
 
@@ -131,12 +131,12 @@ def head(
 
     A usual message takes about 2 us: msgspec checks the wanted fields while it reads them and skips the rest.
     """
-    if len(raw) <= max_bytes and limits is DEFAULT and b"\\u0000" not in raw:
+    if len(raw) <= max_bytes and limits is DEFAULT:
         try:
             seen = _OUTLINE(raw)
             found, properties = seen.headers, seen.properties
-            if (found.stamps or len(raw) > SMALL) and breach(raw, limits) is not None:
-                raise DecodeError("beyond a limit")
+            if has_nul(found) or ((found.stamps or len(raw) > SMALL) and breach(raw, limits) is not None):
+                raise DecodeError("not a usual one")
             if found.eta is not None:
                 fields.moment(found.eta)
             if found.expires is not None:

@@ -7,7 +7,7 @@ read whatever this one does not: it never says that a message is wrong, only tha
 from __future__ import annotations
 
 import binascii
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 
@@ -59,7 +59,7 @@ class Properties(msgspec.Struct, gc=False, kw_only=True, forbid_unknown_fields=T
     delivery_tag: str | None = None
 
 
-class Embed(msgspec.Struct, gc=False, kw_only=True, forbid_unknown_fields=True):
+class Embed(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
     """What follows the call."""
 
     callbacks: list[dict[str, Any]] | None = None
@@ -68,26 +68,21 @@ class Embed(msgspec.Struct, gc=False, kw_only=True, forbid_unknown_fields=True):
     chord: dict[str, Any] | None = None
 
 
-class Usual(NamedTuple):
-    """One call as it was sent."""
+class Usual(msgspec.Struct, gc=False, rename={"content_type": "content-type", "content_encoding": "content-encoding"}):
+    """One call as it was sent; `args`, `kwargs` and `embed` are what `body` tells."""
 
-    headers: Headers
-    properties: Properties
-    args: list[Any]
-    kwargs: dict[str, Any]
-    embed: Embed
-
-
-class _Outer(msgspec.Struct, gc=False, rename={"content_type": "content-type", "content_encoding": "content-encoding"}):
     headers: Headers
     properties: Properties
     body: str
     content_type: str
     content_encoding: str
     redelivered: bool = False
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    embed: Embed = Embed()
 
 
-_OUTER = msgspec.json.Decoder(_Outer).decode
+_WHOLE = msgspec.json.Decoder(Usual).decode
 _BODY = msgspec.json.Decoder(tuple[list[Any], dict[str, Any], Embed]).decode
 
 
@@ -99,22 +94,33 @@ def read(raw: bytes, max_bytes: int, limits: Limits = DEFAULT) -> Usual | None:
         max_bytes: the largest `raw`.
         limits: bounds of envelope and body.
     """
-    # Tags, NUL and lone surrogates are written as escapes or with __type__.
-    if len(raw) > max_bytes or limits is not DEFAULT or b"\\u" in raw:
+    if len(raw) > max_bytes or limits is not DEFAULT:
         return None
     try:
-        outer = _OUTER(raw)
+        call = _WHOLE(raw)
         if (
-            ((outer.headers.stamps or len(raw) > SMALL) and breach(raw, limits) is not None)
-            or outer.content_type != "application/json"
-            or outer.content_encoding != "utf-8"
-            or outer.properties.body_encoding != "base64"
+            call.content_type != "application/json"
+            or call.content_encoding != "utf-8"
+            or call.properties.body_encoding != "base64"
+            or has_nul(call.headers)
+            or ((call.headers.stamps or len(raw) > SMALL) and breach(raw, limits) is not None)
         ):
             return None
-        body = binascii.a2b_base64(outer.body, strict_mode=True)
+        body = binascii.a2b_base64(call.body, strict_mode=True)
         if b"__type__" in body or b"\\u005" in body or (len(body) > limits.depth and breach(body, limits) is not None):
             return None
-        args, kwargs, embed = _BODY(body)
+        call.args, call.kwargs, call.embed = _BODY(body)
     except (ValueError, RecursionError):  # of msgspec, binascii and utf-8
         return None
-    return Usual(outer.headers, outer.properties, args, kwargs, embed)
+    return call
+
+
+def has_nul(headers: Any) -> bool:
+    """Whether a name has a NUL in it, which no store can be trusted with."""
+    return (
+        "\0" in headers.id
+        or "\0" in headers.task
+        or "\0" in (headers.root_id or "")
+        or "\0" in (headers.parent_id or "")
+        or "\0" in (headers.group or "")
+    )
