@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 
-@dataclass(slots=True, kw_only=True)
-class TaskMessage:
+class TaskMessage(msgspec.Struct, kw_only=True):
     """One call of a task, in Python values. Field meanings are those of Celery's task protocol 2.
 
     `timelimit` is (hard, soft) seconds. `eta` and `expires` are aware. `headers` are the caller's own.
@@ -19,7 +18,7 @@ class TaskMessage:
     task: str
     id: str
     args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] = field(default_factory=dict)
+    kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
     callbacks: list[Any] | None = None
     errbacks: list[Any] | None = None
     chain: list[Any] | None = None
@@ -39,8 +38,8 @@ class TaskMessage:
     ignore_result: bool = False
     replaced_task_nesting: int = 0
     stamped_headers: list[str] | None = None
-    stamps: dict[str, Any] = field(default_factory=dict)
-    headers: dict[str, Any] = field(default_factory=dict)
+    stamps: dict[str, Any] = msgspec.field(default_factory=dict)
+    headers: dict[str, Any] = msgspec.field(default_factory=dict)
     correlation_id: str | None = None
     reply_to: str | None = None
     priority: int | None = None

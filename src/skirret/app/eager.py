@@ -17,7 +17,7 @@ from skirret.app.requests import request_of
 from skirret.clock import monotonic
 from skirret.errors import ContentDisallowed, Ignore, Reject, Retry
 from skirret.excinfo import ExceptionInfo
-from skirret.message import Malformed, TaskMessage
+from skirret.message import Malformed
 from skirret.request import Context
 from skirret.results import EagerResult
 from skirret.wire import task as wire
@@ -65,7 +65,6 @@ def _received(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], options
     message = wire.decode(envelope, accept=app.conf.get("accept_content"))
     if isinstance(message, Malformed):
         raise ContentDisallowed(f"a worker would refuse this message: {message.reason}")
-    message = TaskMessage(**{name: getattr(message, name) for name in TaskMessage.__dataclass_fields__})
     return request_of(
         message,
         delivery_info={
