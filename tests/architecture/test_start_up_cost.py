@@ -7,7 +7,6 @@ CPU time grows on a slow machine and when neighbours share its caches.
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import threading
@@ -32,25 +31,26 @@ def cpu_seconds(*command: str) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def median_cpu(*command: str) -> float:
+def least_cpu(*command: str) -> float:
     cpu_seconds(*command)  # writes the byte code
-    return statistics.median(cpu_seconds(*command) for _ in range(RUNS))
+    # The least, because whatever else the machine does can only add to it: shared caches make CPU time longer too.
+    return min(cpu_seconds(*command) for _ in range(RUNS))
 
 
 def test_importing_skirret_costs_at_most_60_ms_of_cpu_beyond_python_itself():
-    bare = median_cpu(sys.executable, "-c", "pass")
-    ours = median_cpu(sys.executable, "-c", "import skirret")
+    bare = least_cpu(sys.executable, "-c", "pass")
+    ours = least_cpu(sys.executable, "-c", "import skirret")
     assert ours - bare <= 0.060 * MARGIN
 
 
 def test_making_an_app_and_a_task_costs_at_most_150_ms_of_cpu_beyond_python_itself():
     program = "from skirret import Skirret\napp = Skirret('t')\n@app.task\ndef add(x, y): return x + y"
-    bare = median_cpu(sys.executable, "-c", "pass")
-    assert median_cpu(sys.executable, "-c", program) - bare <= 0.150 * MARGIN
+    bare = least_cpu(sys.executable, "-c", "pass")
+    assert least_cpu(sys.executable, "-c", program) - bare <= 0.150 * MARGIN
 
 
 def test_help_costs_at_most_200_ms_of_cpu():
-    assert median_cpu(str(Path(sys.executable).parent / "skirret"), "--help") <= 0.200 * MARGIN
+    assert least_cpu(str(Path(sys.executable).parent / "skirret"), "--help") <= 0.200 * MARGIN
 
 
 def test_asking_for_the_health_of_workers_costs_at_most_50_ms_of_cpu(tmp_path, monkeypatch):

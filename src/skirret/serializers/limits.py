@@ -107,14 +107,14 @@ def is_plain(value: object, depth: int = 32) -> bool:
     if kind is list or kind is tuple:
         if depth <= 0:
             return False
-        for item in value:  # type: ignore[attr-defined]
+        for item in value:  # type: ignore[attr-defined]  # noqa: SIM110
             if type(item) not in _SCALARS and not is_plain(item, depth - 1):
                 return False
         return True
     if kind is dict:
         if depth <= 0 or not _TEXT.issuperset(map(type, value)):  # type: ignore[call-overload]
             return False
-        for item in value.values():  # type: ignore[attr-defined]
+        for item in value.values():  # type: ignore[attr-defined]  # noqa: SIM110
             if type(item) not in _SCALARS and not is_plain(item, depth - 1):
                 return False
         return True
