@@ -1,6 +1,6 @@
 """What it costs to import Skirret and to ask it for help, in seconds of CPU time of a fresh process.
 
-Each figure is the median of several runs. The promise is the bound in the test's name; MARGIN is added on top, because
+Each figure is the least of several runs. The promise is the bound in the test's name; MARGIN is added on top, because
 CPU time grows on a slow machine and when neighbours share its caches.
 """
 
