@@ -13,7 +13,7 @@ from skirret.cli.session import Session, pass_session
 from skirret.errors import ImproperlyConfigured
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
-POOLS = ("prefork", "processes", "threads", "asyncio", "solo")
+POOLS = ("prefork", "processes", "threads", "asyncio", "gevent", "eventlet", "solo")
 
 
 @click.command(short_help="Run a worker.")
@@ -57,14 +57,14 @@ POOLS = ("prefork", "processes", "threads", "asyncio", "solo")
     setting="worker_pool",
     env="WORKER_POOL",
     type=Choice(POOLS, case_sensitive=False),
-    help="What runs tasks: processes, threads, coroutines, or this process alone (solo, for debugging).",
+    help="What runs tasks: processes, threads, coroutines, greenlets, or this process alone (solo, for debugging).",
 )
 @option(
     "--processes",
     setting="worker_processes",
     env="WORKER_PROCESSES",
     type=click.IntRange(1),
-    help="Child processes of the pools threads and asyncio.",
+    help="Child processes of the pools with many slots each.",
 )
 @option(
     "-l",

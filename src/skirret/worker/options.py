@@ -18,7 +18,7 @@ class WorkerOptions(msgspec.Struct, kw_only=True, omit_defaults=True):
         exclude: consume all but these.
         include: further modules to import.
         concurrency: slots in all; children for prefork, threads or coroutines elsewhere.
-        pool: prefork, threads, asyncio or solo.
+        pool: prefork, threads, asyncio, gevent, eventlet or solo.
         processes: children of a many-slot pool.
         hostname: the node's name; ``%h`` is the host, ``%n`` the part before its first dot, ``%d`` the rest.
         loglevel: a level's name.

@@ -39,7 +39,8 @@ from skirret.worker.template_line import AppFailed
 logger = logging.getLogger("skirret.worker")
 
 EXIT_OK, EXIT_BROKER, EXIT_CONFIG = 0, 69, 78
-MANY_SLOTS = {"threads", "asyncio", "gevent", "eventlet"}
+PATCHED = {"gevent", "eventlet"}
+MANY_SLOTS = {"threads", "asyncio", *PATCHED}
 PROCESSES = {"processes": "prefork"}
 
 
@@ -89,6 +90,11 @@ class Worker:
                 pool = Pool(self.loop, self.options, self.hostname, self._heard())
                 manifest = pool.import_app()
             kind = self._pool_kind(manifest)
+            if kind in PATCHED and self.options.pool != kind:  # as the settings say: import it again, patched first
+                pool.close()
+                self.options.pool = kind
+                pool = Pool(self.loop, self.options, self.hostname, self._heard())
+                manifest = pool.import_app()
             if kind != "solo":
                 children, slots = self._size(manifest, kind)
                 self._assemble(manifest, pool, kind, children, slots)
@@ -246,7 +252,8 @@ class Worker:
     def _pool_kind(self, manifest: Manifest) -> str:
         kind = self.options.pool or str(Conf.from_plain(manifest.settings).worker_pool)
         kind = PROCESSES.get(kind, kind)
-        SLOTS.load(kind)  # an unknown name is refused here, with a suggestion
+        if kind not in SLOTS.builtin:
+            SLOTS.load(kind)  # an unknown name is refused here, with a suggestion
         return kind
 
     def _size(self, manifest: Manifest, kind: str) -> tuple[int, int]:
@@ -256,7 +263,7 @@ class Worker:
         processes = int(self.options.processes or conf.worker_processes or 1)
         if kind not in MANY_SLOTS:
             return int(asked or _cpus()), 1
-        total = int(asked or (100 if kind == "asyncio" else max(4, 4 * _cpus())))
+        total = int(asked or (max(4, 4 * _cpus()) if kind == "threads" else 100))
         return processes, max(1, -(-total // processes))
 
     def _catch_signals(self) -> None:

@@ -8,6 +8,10 @@ import select
 import socket
 import threading
 
+# Bound here, before a greenlet pool patches their modules: waiting is the slots' business, reading and writing is ours.
+from os import read
+from socket import socket as Socket  # noqa: N812
+
 from skirret import clock
 from skirret.worker.board import Chalk
 from skirret.worker.durations import Durations
@@ -38,6 +42,12 @@ RECEIVE = 256 * 1024
 
 class Stop(Exception):
     """The supervisor wants this child to leave, or is gone."""
+
+
+def open_link(sock: int, permits: int, chalk: Chalk) -> Link:
+    """A child's line, from the descriptors that its supervisor made."""
+    os.set_blocking(permits, False)
+    return Link(Socket(fileno=sock), permits, chalk)
 
 
 class Link:
@@ -79,7 +89,7 @@ class Link:
             Stop: no more work will come.
         """
         try:
-            token = os.read(self.permits, PERMIT.size)
+            token = read(self.permits, PERMIT.size)
         except BlockingIOError:
             return None
         if not token:

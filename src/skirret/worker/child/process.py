@@ -7,7 +7,6 @@ import importlib
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 from types import FrameType
@@ -20,7 +19,7 @@ from skirret.url import parse
 from skirret.worker.board import Chalk
 from skirret.worker.child import monitors
 from skirret.worker.child.execute import Executor
-from skirret.worker.child.link import Link
+from skirret.worker.child.link import Link, open_link
 from skirret.worker.child.slots import serve_with
 from skirret.worker.frames import Ready
 
@@ -44,8 +43,7 @@ def run_child(app: Skirret, start: Start, order: Fork, sock: int, permits: int, 
     options = start.options
     logfile = node_path(options.logfile or app.conf.worker_logfile or "", start.hostname, order.index) or None
     logs.setup_from(app.conf, options.loglevel, logfile, json=options.log_json, color=options.color, redirect=True)
-    os.set_blocking(permits, False)
-    link = Link(socket.socket(fileno=sock), permits, Chalk(board, order.slots))
+    link = open_link(sock, permits, Chalk(board, order.slots))
     _let_forks_go(link)
     serve_link(app, start.hostname, link, order.pool, order.slots)
     return 0

@@ -10,9 +10,8 @@ import traceback
 
 import msgspec
 
-from skirret.worker.child.describe import load_app
+from skirret.worker.child.cooperation import patch_for
 from skirret.worker.child.orders import Fork, Start
-from skirret.worker.child.process import leave, run_child
 from skirret.worker.child.template import die_with_parent
 
 
@@ -23,10 +22,16 @@ def main() -> None:
     code = 70
     try:
         start, order = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[Start, Fork])
+        patch_for(order.pool)
+        from skirret.worker.child.describe import load_app  # its locks are the hub's, if there is one
+        from skirret.worker.child.process import run_child
+
         code = run_child(load_app(start.options), start, order, *ends)
     except BaseException:  # noqa: BLE001  threads of the app must not keep a child that failed
         traceback.print_exc()
     finally:
+        from skirret.worker.child.process import leave
+
         leave(code)
 
 

@@ -13,17 +13,21 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 import traceback
+
+# Bound here, before a greenlet pool patches their modules: this process waits for real.
+from os import fork, waitpid
 from pathlib import Path
+from signal import signal as set_handler
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from skirret.errors import SkirretError
+from skirret.worker.child.cooperation import forked_for, patch_for
 from skirret.worker.child.orders import Exited, Failed, Fork, Forked, Imported, Notice, Start, pack, unpack_order
 from skirret.worker.frames import LENGTH
 
@@ -70,8 +74,8 @@ class Template:
     def _listen_to_signals(self) -> None:
         """Of children that died; those that stop a worker are its supervisor's to answer."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
-            signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+            set_handler(number, signal.SIG_IGN)
+        set_handler(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
 
     def _obey(self) -> bool:
@@ -87,11 +91,12 @@ class Template:
         return True
 
     def _import(self, start: Start) -> None:
-        from skirret.worker.child.describe import describe, load_app
-
         die_with_parent(start.supervisor)
         began = time.perf_counter()
         try:
+            patch_for(start.options.pool)
+            from skirret.worker.child.describe import describe, load_app  # its locks are the hub's, if there is one
+
             app = load_app(start.options)
             manifest = describe(app)
         except SkirretError as exc:
@@ -119,7 +124,7 @@ class Template:
             gc.collect()
             gc.freeze()  # children share these pages; a collection in one must not copy them
         try:
-            pid = os.fork() if self._fork_safe else _spawn(start, order, ends)
+            pid = fork() if self._fork_safe else _spawn(start, order, ends)
         except OSError as exc:  # out of memory or of process numbers: that must not cost the children that there are
             self._send(Forked(order.number, 0, str(exc)))
         else:
@@ -136,6 +141,7 @@ class Template:
         try:
             signal.set_wakeup_fd(-1)
             die_with_parent(parent)
+            forked_for(order.pool)
             self._sock.close()
             os.close(self._woken)
             os.close(self._wakeup)
@@ -148,7 +154,7 @@ class Template:
     def _reap(self) -> None:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
@@ -161,17 +167,22 @@ class Template:
 
 def _spawn(start: Start, order: Fork, ends: tuple[int, ...]) -> int:
     """Start a child afresh, with its orders on standard input; its process id."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "skirret.worker.child.spawned", *map(str, ends), str(os.getpid())],
-        stdin=subprocess.PIPE,
-        pass_fds=ends,
-    )
-    if process.stdin is not None:
-        with contextlib.suppress(BrokenPipeError):  # it died at once: waitpid will tell
-            process.stdin.write(msgspec.json.encode((start, order)))
-            process.stdin.close()
-    process.returncode = 0  # its end is told by waitpid, not by this object
-    return process.pid
+    reading, writing = os.pipe()
+    for fd in ends:
+        os.set_inheritable(fd, True)
+    try:  # not by subprocess, which greenlet pools replace
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", "skirret.worker.child.spawned", *map(str, ends), str(os.getpid())],
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_DUP2, reading, 0)],
+            setsigdef=[signal.SIGPIPE],
+        )
+    finally:
+        os.close(reading)
+        with os.fdopen(writing, "wb") as orders, contextlib.suppress(BrokenPipeError):  # waitpid will tell
+            orders.write(msgspec.json.encode((start, order)))
+    return pid
 
 
 def _exactly(sock: socket.socket, size: int) -> bytes:
@@ -186,7 +197,7 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
 
 def _foreign_threads() -> list[str]:
     """Names of threads that the app's import started; native ones that Python does not know are counted."""
-    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    names = [thread.name for thread in _other_threads()]
     with contextlib.suppress(OSError):
         native = len(list(Path("/proc/self/task").iterdir())) - threading.active_count()
         if native > 0:
@@ -194,12 +205,17 @@ def _foreign_threads() -> list[str]:
     return names
 
 
+def _other_threads() -> list[threading.Thread]:
+    # By name: after eventlet's patches there are two objects of the one main thread.
+    return [thread for thread in threading.enumerate() if thread.name != "MainThread"]
+
+
 def main() -> None:
     """Entry of the template process."""
     sock = socket.socket(fileno=int(sys.argv[1]))
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):
         Template(sock).serve()
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+    if any(not thread.daemon for thread in _other_threads()):
         os._exit(0)  # threads of the app's import: Python would wait for them for ever
 
 

@@ -1,4 +1,4 @@
-"""What runs tasks inside a child: one slot, many threads, or many coroutines; each a file with one ``serve``."""
+"""What runs tasks inside a child: one slot, threads, coroutines or greenlets; each a file with one ``serve``."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ SLOTS = Plugins(
         "solo": "skirret.worker.child.slots.single:serve",
         "threads": "skirret.worker.child.slots.threads:serve",
         "asyncio": "skirret.worker.child.slots.coroutines:serve",
+        "gevent": "skirret.worker.child.slots.gevent_hub:serve",
+        "eventlet": "skirret.worker.child.slots.eventlet_hub:serve",
     },
-    extras={},
+    extras={"gevent": "gevent", "eventlet": "eventlet"},
 )
 
 

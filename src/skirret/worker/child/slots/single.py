@@ -6,7 +6,7 @@ import signal
 import threading
 from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from skirret.worker.child.guards import Guard, raise_here
 from skirret.worker.child.link import Stop
@@ -46,7 +46,7 @@ def serve(executor: Executor, link: Link, slots: int) -> None:
         loop.close()
 
 
-def run_one(executor: Executor, link: Link, run: Run, loop: CoroutineRunner, guard: Guard, slot: int = 0) -> Outcome:
+def run_one(executor: Executor, link: Link, run: Run, loop: RunsCoroutines, guard: Guard, slot: int = 0) -> Outcome:
     """One frame from its bytes to its outcome, in slot `slot`; a coroutine runs on this slot's own loop."""
     execution = executor.prepare(run)
     if isinstance(execution, Outcome):
@@ -67,6 +67,14 @@ def run_one(executor: Executor, link: Link, run: Run, loop: CoroutineRunner, gua
         outcome = execution.succeeded(value)
     link.chalk.leave(slot)
     return outcome
+
+
+class RunsCoroutines(Protocol):
+    """A place where a slot's coroutines run."""
+
+    def run(self, execution: Execution, guard: Guard) -> Any:
+        """Run an ``async def`` task to its end."""
+        ...
 
 
 class CoroutineRunner:
