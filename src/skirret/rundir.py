@@ -42,6 +42,24 @@ def socket_path(path: str, pid: int, node: str) -> str:
     return f"{path}/{pid}-{safe}"[: MAX_PATH - 5] + ".sock"
 
 
+def sweep(path: str) -> None:
+    """Remove the sockets whose workers are gone."""
+    import socket
+
+    for name in sockets(path):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+            line.setblocking(False)
+            try:
+                line.connect(name)
+            except ConnectionRefusedError:
+                try:
+                    os.unlink(name)  # noqa: PTH108  as above
+                except OSError:
+                    pass
+            except OSError:
+                pass
+
+
 def sockets(path: str) -> list[str]:
     """The paths of all sockets there."""
     try:

@@ -95,6 +95,11 @@ def test_the_settings_may_say_it_too_and_the_app_is_then_imported_as_that(projec
     assert (gid, umask) == (group, 0o27)
 
 
+def test_children_are_started_afresh_where_forking_is_not_wanted(project):
+    with background(project, "-c 1 --pool-start-method=spawn --logfile=%n.log"):
+        assert "skirret.worker.child.spawned" in project.send("command").get(timeout=20)
+
+
 def test_with_c_fakefork_a_worker_stays_where_it_was_started(project):
     env = project.env | {"C_FAKEFORK": "1"}
     with running("skirret -A daemon_app worker -D -l INFO -B", project.directory, env) as it:

@@ -10,15 +10,16 @@ import socket
 
 from skirret import clock
 
+VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+
 
 class Notifier:
     """Speaks to the init system that started this process, if it wants to be spoken to."""
 
     def __init__(self) -> None:
         # Taken out of the environment: what the worker starts must not speak in its place.
-        address = os.environ.pop("NOTIFY_SOCKET", "")
-        usec = os.environ.pop("WATCHDOG_USEC", "")
-        pid = os.environ.pop("WATCHDOG_PID", "")
+        self._taken = {name: os.environ.pop(name) for name in VARIABLES if name in os.environ}
+        address, usec, pid = (self._taken.get(name, "") for name in VARIABLES)
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._socket: socket.socket | None = None
         if address.startswith(("/", "@")):
@@ -29,6 +30,7 @@ class Notifier:
         """Seconds after which the watchdog wants to be fed again (half of its patience); 0 if there is none."""
         self._fed = 0.0
         self._status = ""
+        self._parted = False
 
     @property
     def wanted(self) -> bool:
@@ -40,12 +42,12 @@ class Notifier:
         self._say("READY=1")
 
     def reloading(self) -> None:
-        """The worker restarts its children with new code; `ready` follows."""
-        self._say(f"RELOADING=1\nMONOTONIC_USEC={int(clock.monotonic() * 1e6)}")
+        """This process begins anew; `ready` follows from its next life."""
+        self._say_last(f"RELOADING=1\nMONOTONIC_USEC={int(clock.monotonic() * 1e6)}")
 
     def stopping(self) -> None:
         """The worker is told to stop; tasks may run for a while."""
-        self._say("STOPPING=1")
+        self._say_last("STOPPING=1")
 
     def status(self, text: str) -> None:
         """What ``systemctl status`` shows; said only when it changes."""
@@ -61,10 +63,16 @@ class Notifier:
             self._say("WATCHDOG=1")
 
     def close(self) -> None:
-        """Say nothing more."""
+        """Say nothing more; who begins anew in this very process finds the environment as it was."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+        os.environ.update(self._taken)
+
+    def _say_last(self, words: str) -> None:
+        if not self._parted:
+            self._parted = True
+            self._say(words)
 
     def _say(self, words: str) -> None:
         if self._socket is not None:

@@ -40,6 +40,7 @@ class StatusSocket:
             fault = rundir.fault(directory)
             if fault:
                 raise OSError(fault)
+            rundir.sweep(directory)
             self._listen(rundir.socket_path(directory, os.getpid(), hostname))
         except OSError as exc:
             logger.warning(

@@ -1,7 +1,7 @@
 """The watchdog on progress: a worker that has work and slots and takes nothing gets a whole new session.
 
 It counts only while the supervisor asks for messages and none come, and of queues that are not paused. Then it asks the
-server, over a connection of its own, whether messages are ready. If there are, twice, and still none was taken, the
+server, over another line, whether messages are ready. If there are, twice, and still none was taken, the
 session that should have brought them is stuck: whatever the cause, a new one is made, as after a lost lease. The worker
 does not pass for alive until it takes a message.
 """
@@ -27,7 +27,7 @@ class Watchdog:
 
     Args:
         vitals: of the worker; `stuck` is set there.
-        open_broker: gives a broker with connections of its own.
+        open_broker: gives a broker beside the fetcher's; a line that is in use is never shared.
         renew: gives the worker a whole new session.
         call: runs a callable on the loop.
         patience: seconds without a message before the server is asked; 0 is never.
@@ -50,6 +50,7 @@ class Watchdog:
         self._since = clock.monotonic()
         self._waits = patience
         self._looking = False
+        self._broker: Broker | None = None
 
     def look(self) -> None:
         """Once a second: is there progress, or a reason to look at the server?"""
@@ -73,15 +74,13 @@ class Watchdog:
     def _ask(self, names: list[str]) -> None:
         found: dict[str, int] = {}
         try:
-            broker = self._open_broker()
-            try:
-                found = _ready(broker, names)
-                if found:
-                    threading.Event().wait(SECOND_LOOK)
-                    again = _ready(broker, list(found))
-                    found = {name: again[name] for name in found if name in again}
-            finally:
-                broker.close()
+            # Never closed: a broker may share its lines with the fetcher's, and an idle one harms nobody.
+            broker = self._broker = self._broker or self._open_broker()
+            first = _ready(broker, names)
+            if first:
+                threading.Event().wait(SECOND_LOOK)
+                again = _ready(broker, list(first))
+                found = {name: ready for name, (ready, head) in again.items() if first[name][1] == head}
         except Exception as exc:  # noqa: BLE001  a server that is away is the fetcher's business, not ours
             logger.info("The watchdog could not ask the broker what waits: %s", exc)
         self._call(lambda: self._judge(found))
@@ -104,6 +103,12 @@ class Watchdog:
         self._takes = vitals.fetcher.takes
 
 
-def _ready(broker: Broker, names: list[str]) -> dict[str, int]:
-    sizes = {name: broker.size(name).ready for name in names}
-    return {name: ready for name, ready in sizes.items() if ready}
+def _ready(broker: Broker, names: list[str]) -> dict[str, tuple[int, bytes]]:
+    """How many messages are ready, and the next one, by queue: where others take one after the other it changes."""
+    found: dict[str, tuple[int, bytes]] = {}
+    for name in names:
+        ready = broker.size(name).ready
+        head = broker.peek(name, 1) if ready and broker.capabilities.peek else []
+        if ready and (head or not broker.capabilities.peek):
+            found[name] = ready, head[0].raw if head else b""
+    return found

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from skirret.worker.notify import Notifier
+from skirret.worker.notify import VARIABLES, Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -40,8 +40,11 @@ def test_it_says_each_thing_once_it_is_true(listener):
 
 
 def test_what_the_worker_starts_cannot_speak_in_its_place(listener):
-    Notifier().close()
-    assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"} & set(os.environ)
+    before = {name: os.environ[name] for name in VARIABLES}
+    told = Notifier()
+    assert not set(VARIABLES) & set(os.environ)
+    told.close()  # what begins anew in this very process may
+    assert {name: os.environ[name] for name in VARIABLES} == before
 
 
 def test_a_watchdog_of_another_process_is_not_fed(listener, monkeypatch):

@@ -18,6 +18,8 @@ class Bench:
 
     def __init__(self, ready: dict[str, int], patience: float = 0.05) -> None:
         self.ready = ready
+        self.head = b"the next one"
+        self.capabilities = SimpleNamespace(peek=True)
         self.renewed = 0
         self.asked = threading.Event()
         fetcher = SimpleNamespace(takes=3, queues=[Queue(name=name) for name in ready], paused=frozenset())
@@ -28,8 +30,8 @@ class Bench:
         self.asked.set()
         return SimpleNamespace(ready=self.ready[name])
 
-    def close(self) -> None:
-        pass
+    def peek(self, name: str, limit: int) -> list[SimpleNamespace]:
+        return [SimpleNamespace(raw=self.head) for _ in range(min(limit, self.ready[name]))]
 
     def call(self, judge) -> None:
         self.judgement = judge
@@ -91,6 +93,27 @@ def test_messages_that_are_gone_at_the_second_look_are_no_reason():
     bench.size = others_take_it
     bench.look_until_it_judges()
     assert bench.renewed == 0
+
+
+def test_messages_that_others_take_one_after_the_other_are_no_reason():
+    bench = Bench({"a": 2})
+    whole = bench.size
+
+    def others_take_the_first(name):
+        bench.head += b"!"
+        return whole(name)
+
+    bench.size = others_take_the_first
+    bench.look_until_it_judges()
+    assert bench.renewed == 0
+
+
+def test_a_broker_that_shows_no_messages_is_asked_for_their_number_only():
+    bench = Bench({"a": 2})
+    bench.capabilities.peek = False
+    bench.peek = None
+    bench.look_until_it_judges()
+    assert bench.renewed == 1
 
 
 def test_a_message_that_comes_while_the_server_is_asked_is_progress():
