@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from skirret.app.events import Events
     from skirret.app.queues import Queues
     from skirret.canvas import Signature
+    from skirret.control.control import Control
     from skirret.results import AsyncResult, GroupResult, ResultReader, ResultSet
 
 
@@ -161,11 +162,18 @@ class Skirret(TaskHolder):
         kwargs.setdefault("app", self)
         return signature(*args, **kwargs)
 
-    def revoke(self, task_id: str | Sequence[str], **options: Any) -> None:
-        """Tell workers not to run tasks; see ``AsyncResult.revoke``."""
-        from skirret.app.revoking import revoke
+    @property
+    def control(self) -> Control:
+        """Asks and steers the workers."""
+        from skirret.control.control import Control
 
-        revoke(self, task_id, **options)
+        return Control(self)
+
+    def revoke(
+        self, task_id: str | Sequence[str], wait: bool = False, timeout: float | None = None, **options: Any
+    ) -> Any:
+        """Tell workers not to run tasks; see ``AsyncResult.revoke``."""
+        return self.control.revoke(task_id, reply=wait, timeout=timeout, **options)
 
     def pause_queue(self, queue: str | Sequence[str]) -> list[str]:
         """Let no worker take from a queue, or several, until it is resumed; those that were not paused before.

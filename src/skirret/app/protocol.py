@@ -57,7 +57,7 @@ class ConnectedApp(Protocol):
         """Makes handles of results."""
         ...
 
-    def revoke(self, task_id: Any, **options: Any) -> None:
+    def revoke(self, task_id: Any, **options: Any) -> Any:
         """Tell workers not to run tasks."""
         ...
 

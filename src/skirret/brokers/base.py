@@ -220,19 +220,37 @@ class Broker(ABC):
     def subscribe(self, topics: Sequence[str]) -> Subscription:
         """Listen to broadcasts; a topic ending in ``*`` matches by prefix."""
 
-    def fan_out(self, exchange: str, messages: Sequence[tuple[str, bytes]]) -> None:
-        """Send each (routing key, payload) to all who listen to a fanout exchange, where Celery's listeners hear it."""
+    def fan_out(self, exchange: str, messages: Sequence[tuple[str, bytes]]) -> int | None:
+        """Send each (routing key, payload) to all who listen to a fanout exchange, where Celery's listeners hear it.
+
+        Returns how many heard the last one, or None where the server cannot count them.
+        """
         for key, payload in messages:
             self.broadcast(fanout.topic(exchange, key), payload)
+        return None
 
-    def listen(self, exchange: str, keys: Sequence[str] = ("#",)) -> Subscription:
+    def listen(self, exchange: str, keys: Sequence[str] = ("#",), name: str = "") -> Subscription:
         """Hear what is sent to a fanout exchange from now on, as (routing key, payload).
 
         Args:
             exchange: its name, such as ``celeryev``.
             keys: routing keys; one that ends in ``#`` stands for all that begin so, "" for messages without a key.
+            name: of the listener's queue, where the server shows such.
         """
         return fanout.FanoutSubscription(self.subscribe(fanout.topics(exchange, keys)), exchange)
+
+    def mailbox(self, exchange: str, key: str) -> Subscription:
+        """Receive what is sent to one caller from now on, by `reply` or by Celery's nodes; close it soon.
+
+        Args:
+            exchange: of the replies.
+            key: the caller's own routing key, unguessable.
+        """
+        return self.subscribe([fanout.mailbox(exchange, key)])
+
+    def reply(self, exchange: str, key: str, payload: bytes) -> None:
+        """Send to the mailbox of one caller; what nobody fetches is gone after a while."""
+        self.broadcast(fanout.mailbox(exchange, key), payload)
 
     @abstractmethod
     def close(self) -> None:

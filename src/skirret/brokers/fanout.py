@@ -12,6 +12,11 @@ def topic(exchange: str, key: str = "") -> str:
     return f"{exchange}/{key.replace('#', '*')}" if key else exchange
 
 
+def mailbox(exchange: str, key: str) -> str:
+    """The name of the queue in which one caller's replies arrive, as kombu names it."""
+    return f"{key}.{exchange}"
+
+
 def topics(exchange: str, keys: Sequence[str]) -> list[str]:
     """What to subscribe to in order to hear `keys` of `exchange`."""
     return [topic(exchange, key) for key in keys]

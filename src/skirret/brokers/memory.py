@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from skirret import clock
+from skirret.brokers import fanout
 from skirret.brokers.base import (
     Broker,
     Capabilities,
@@ -157,6 +158,14 @@ class MemoryBroker(Broker):
                 if listener.hears(topic):
                     listener.hints.append((topic, payload))
             self._server.changed.notify_all()
+
+    def fan_out(self, exchange: str, messages: Sequence[tuple[str, bytes]]) -> int:
+        """As `broadcast`; how many listen to the last one."""
+        super().fan_out(exchange, messages)
+        with self._server.reach():
+            return sum(
+                one.hears(fanout.topic(exchange, key)) for key, _ in messages[-1:] for one in self._server.listeners
+            )
 
     def subscribe(self, topics: Sequence[str]) -> MemorySubscription:
         """Listen from now on."""

@@ -23,7 +23,7 @@ MAX_GROUP = 500
 class FansOut(Protocol):
     """What this needs of a broker."""
 
-    def fan_out(self, exchange: str, messages: list[tuple[str, bytes]]) -> None:
+    def fan_out(self, exchange: str, messages: list[tuple[str, bytes]]) -> object:
         """Send each (routing key, payload) to all who listen."""
         ...
 

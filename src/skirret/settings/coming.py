@@ -6,10 +6,7 @@ from typing import Final
 
 _PARTS: Final = {
     "the beat scheduler is still to come": ("beat_",),
-    "remote control is still to come": (
-        "control_", "worker_enable_remote_control",
-    ),
-    "RabbitMQ, where monitors have queues, is still to come": ("event_queue_",),
+    "RabbitMQ, where monitors and nodes have queues, is still to come": ("event_queue_", "control_queue_"),
     "limits of rate and memory are still to come, and nothing enforces them yet": (
         "task_default_rate_limit", "worker_disable_rate_limits", "worker_max_memory_per_child",
     ),

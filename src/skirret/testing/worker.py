@@ -15,7 +15,10 @@ from skirret.worker.child.process import serve_link
 from skirret.worker.events.node import node_events
 from skirret.worker.fetch import Fetcher, Told
 from skirret.worker.loop import Loop
+from skirret.worker.options import WorkerOptions
 from skirret.worker.pool import Heard, SoloPool
+from skirret.worker.remote.line import remote_line
+from skirret.worker.remote.node import Node
 from skirret.worker.rules import Rules
 from skirret.worker.supervisor import Supervisor
 
@@ -55,6 +58,9 @@ def worker(
     supervisor.attach(children, fetcher)
     events = node_events(loop, app.broker, hostname, app.conf, supervisor, heartbeat)
     events.start()
+    options = WorkerOptions(app=app.main or "")
+    servers = (app.broker, app.coordination, app.conf)
+    remote = remote_line(Node(hostname, pool, supervisor, manifest, options, *servers, events))
     link = Link(children.child.child_sock, children.child.permits_read, children.chalk())
     threads = [
         threading.Thread(target=loop.run, name="skirret-supervisor", daemon=True),
@@ -63,9 +69,11 @@ def worker(
     ]
     for thread in threads:
         thread.start()
+    remote.start()
     try:
         yield supervisor
     finally:
+        remote.close()
         loop.call_from_thread(supervisor.ending.warm)
         for thread in threads:
             thread.join(30)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from skirret import clock
 from skirret.worker.child_line import ChildLine
@@ -218,6 +218,14 @@ class Dispatcher:
             jobs += [job for job in self.suspects if not job.bound]
             self.suspects = deque(job for job in self.suspects if job.bound)
         return jobs
+
+    def remove(self, is_meant: Callable[[Job], bool]) -> list[Job]:
+        """Waiting jobs that are meant, removed."""
+        found = [job for job in (*self.suspects, *self.pending) if is_meant(job)]
+        if found:
+            self.suspects = deque(job for job in self.suspects if job not in found)
+            self.pending = deque(job for job in self.pending if job not in found)
+        return found
 
     def clear(self, *, bound: bool = False) -> list[Job]:
         """All waiting jobs, removed; those that must end here only if `bound` says so."""

@@ -21,6 +21,7 @@ from typing import TypeVar
 from skirret import backoff, clock
 from skirret.backends.base import ResultBackend
 from skirret.brokers.base import Broker, Consumer, Limits, Queue
+from skirret.control import revoking
 from skirret.coordination.base import Coordination
 from skirret.errors import BackendError, ImproperlyConfigured, OperationalError
 from skirret.message import Delivery, Malformed, Publication, Record
@@ -30,9 +31,6 @@ from skirret.worker.consuming import Consuming
 
 logger = logging.getLogger("skirret.worker")
 T = TypeVar("T")
-
-REVOKED = "revoked"
-"""The set in ``Coordination`` that holds ids which must not run."""
 
 MAX_SETTLE = 1000
 
@@ -273,15 +271,25 @@ class Fetcher(threading.Thread):
         self._wanted = 0
         self.takes += 1
         decoded = [(delivery, head(delivery.raw, max_bytes=self._max_bytes)) for delivery in deliveries]
-        revoked: set[str] = set()
-        if self._coordination is not None:
-            ids = [found.id for _, found in decoded if isinstance(found, Head)]
-            try:
-                revoked = self._coordination.contains(REVOKED, ids)
-            except Exception as exc:  # noqa: BLE001  these messages are held: who forgets them here keeps them for ever
-                logger.warning("Could not look up revoked tasks (%s); these messages run unchecked.", exc)
+        revoked = self._revoked([found for _, found in decoded if isinstance(found, Head)])
         taken = Taken(decoded, revoked)
         self._call(lambda: self._told.taken(taken))
+
+    def _revoked(self, heads: list[Head]) -> set[str]:
+        """The ids of those that must not start: revoked by id, or by a stamp that they carry."""
+        shared = self._coordination
+        if shared is None:
+            return set()
+        try:
+            revoked = shared.contains(revoking.IDS, [found.id for found in heads])
+            stamped = [(found.id, revoking.stamps_of(found.stamps)) for found in heads if found.stamps]
+            if stamped:
+                stamps = shared.contains(revoking.STAMPS, sorted({one for _, carried in stamped for one in carried}))
+                revoked.update(task_id for task_id, carried in stamped if not stamps.isdisjoint(carried))
+        except Exception as exc:  # noqa: BLE001  these messages are held: who forgets them here keeps them for ever
+            logger.warning("Could not look up revoked tasks (%s); these messages run unchecked.", exc)
+            return set()
+        return revoked
 
     def _drain(self, consumer: Consumer) -> None:
         # States reported on the way come first: the outcomes that follow them are newer.

@@ -57,6 +57,7 @@ class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
         coordination_url: where workers share state, or None.
         tasks: traits by task name.
         queues: the queues that the app declares, the default queue first.
+        commands: names of the app's own remote commands.
         threads: names of threads that the import left running; they make fork unsafe.
         seconds: how long the import took.
     """
@@ -68,5 +69,6 @@ class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
     coordination_url: str | None = None
     tasks: dict[str, TaskTraits]
     queues: list[DeclaredQueue]
+    commands: list[str] = []
     threads: list[str] = []
     seconds: float = 0.0

@@ -31,6 +31,8 @@ from skirret.worker.loop import Loop
 from skirret.worker.manifest import Manifest
 from skirret.worker.options import WorkerOptions
 from skirret.worker.pool import Heard, Pool, SoloPool
+from skirret.worker.remote.line import RemoteLine, remote_line
+from skirret.worker.remote.node import Node
 from skirret.worker.rules import Rules
 from skirret.worker.service import Service
 from skirret.worker.supervisor import Supervisor
@@ -77,6 +79,7 @@ class Worker:
         self.service = Service(options, self.hostname, started)
         self.loop = Loop()
         self.broken = False
+        self.remote: RemoteLine | None = None
 
     def run(self) -> int:
         """Start, serve, stop; the exit code."""
@@ -139,8 +142,12 @@ class Worker:
     def _serve(self) -> None:
         self.fetcher.start()
         self.events.start()
+        if self.remote is not None:
+            self.remote.start()
 
     def _let_go(self) -> None:
+        if self.remote is not None:
+            self.remote.close()
         self.events.close()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):  # nothing is left to stop
             signal.signal(number, signal.SIG_IGN)
@@ -178,6 +185,11 @@ class Worker:
         self.fetcher = self._new_fetcher(broker, backend, shared, queues, rules)
         self.supervisor.attach(pool, self.fetcher)
         self.events = node_events(self.loop, broker, self.hostname, conf, self.supervisor, self._heartbeat())
+        if conf.worker_enable_remote_control:
+            servers = (broker, shared, conf)
+            self.remote = remote_line(
+                Node(self.hostname, kind, self.supervisor, manifest, options, *servers, self.events)
+            )
         if not self.options.quiet:
             names = [queue.name for queue in queues]
             text = banner(manifest, self.hostname, pool=kind, children=children, slots=slots, queues=names)

@@ -11,6 +11,7 @@ from skirret.brokers import fanout
 from skirret.brokers.base import Broker, Capabilities, Dead, Limits, Queue, QueueSize, Results, Waiting
 from skirret.brokers.redis import durability, listing, plan, scripts
 from skirret.brokers.redis.consumer import RedisConsumer
+from skirret.brokers.redis.mailbox import KEPT_SECONDS, RedisMailbox
 from skirret.brokers.redis.options import Options, options_of
 from skirret.brokers.redis.slot import Draft, Slot, draft, told_apart
 from skirret.brokers.redis.subscription import RedisSubscription
@@ -252,17 +253,35 @@ class RedisBroker(Broker):
         """Listen from now on."""
         return RedisSubscription(self._store, topics, Keys(self._store.prefix).hints(""))
 
-    def fan_out(self, exchange: str, messages: Sequence[tuple[str, bytes]]) -> None:
-        """Publish on the channels that kombu gives the exchange, all in one round trip."""
+    def fan_out(self, exchange: str, messages: Sequence[tuple[str, bytes]]) -> int | None:
+        """Publish on the channels that kombu gives the exchange, in one round trip; the server counts who hears."""
         base, keyed = self._fanout_base(), self._options.fanout_patterns
         channels = [base + fanout.topic(exchange, key if keyed else "") for key, _ in messages]
         commands = [("PUBLISH", channel, payload) for channel, (_, payload) in zip(channels, messages, strict=True)]
-        self._store.pipeline(commands, key=base)
+        heard = self._store.pipeline(commands, key=base)
+        return None if self._store.is_cluster or not heard else int(heard[-1])
 
-    def listen(self, exchange: str, keys: Sequence[str] = ("#",)) -> Subscription:
-        """Listen on the channels that kombu gives the exchange."""
+    def listen(self, exchange: str, keys: Sequence[str] = ("#",), name: str = "") -> Subscription:
+        """Listen on the channels that kombu gives the exchange; `name` is noted where kombu notes its listeners."""
         topics = fanout.topics(exchange, keys) if self._options.fanout_patterns else [exchange]
-        return fanout.FanoutSubscription(RedisSubscription(self._store, topics, self._fanout_base()), exchange)
+        note = None if self._store.is_cluster or not name else self._binding(exchange, name)
+        inner = RedisSubscription(self._store, topics, self._fanout_base(), note)
+        return fanout.FanoutSubscription(inner, exchange)
+
+    def mailbox(self, exchange: str, key: str) -> Subscription:
+        """Receive from the list that kombu fills for this caller."""
+        name = fanout.mailbox(exchange, key)
+        note = None if self._store.is_cluster else self._binding(exchange, name, key)
+        return RedisMailbox(self._store, self._store.prefix + name, note)
+
+    def reply(self, exchange: str, key: str, payload: bytes) -> None:
+        """Add to the list that kombu reads for its caller; it goes by itself if nobody does."""
+        name = self._store.prefix + fanout.mailbox(exchange, key)
+        self._store.pipeline([("LPUSH", name, payload), ("EXPIRE", name, KEPT_SECONDS)], key=name)
+
+    def _binding(self, exchange: str, queue: str, key: str = "") -> tuple[str, str]:
+        table, _ = redis_keys.bindings(exchange)
+        return self._store.prefix + table, redis_keys.binding(queue, key, separator=self._options.separator)
 
     def _fanout_base(self) -> str:
         return self._store.prefix + redis_keys.fanout_base(self._store.address.db, self._options.fanout_prefix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import threading
@@ -25,10 +26,12 @@ class RedisSubscription(Subscription):
         store: the server.
         topics: names, or prefixes that end in ``*``.
         base: what the channels of all topics begin with.
+        note: a set of kombu's and the member by which this listener is known in it while it listens.
     """
 
-    def __init__(self, store: Store, topics: Sequence[str], base: str) -> None:
+    def __init__(self, store: Store, topics: Sequence[str], base: str, note: tuple[str, str] | None = None) -> None:
         self._store = store
+        self._note_of_us = note
         self._prefix = base
         prefixes = {topic[:-1] for topic in topics if topic.endswith("*")}
         # One hint for each broadcast, so nothing is subscribed to that a shorter prefix covers.
@@ -56,6 +59,8 @@ class RedisSubscription(Subscription):
                 line.close()
                 raise in_words(one, self._store.address)
             self._note(one)
+        if self._note_of_us is not None:
+            self._store.call("SADD", *self._note_of_us)
         self._line = line
         return line
 
@@ -109,6 +114,11 @@ class RedisSubscription(Subscription):
                 self._is_closed = True
                 os.write(self._write, b"!")
                 self._let_go()
+            else:
+                return
+        if self._note_of_us is not None:
+            with contextlib.suppress(OperationalError):
+                self._store.call("SREM", *self._note_of_us)
 
     def _let_go(self) -> None:
         # Not while somebody listens: what is closed may be another one's by the next moment.

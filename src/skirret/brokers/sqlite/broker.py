@@ -218,10 +218,12 @@ class SqliteBroker(Broker):
         """Keep the hint for those who listen now, for a minute at most."""
         send(self._store, [(topic, payload)])
 
-    def fan_out(self, exchange: str, messages: Sequence[tuple[str, bytes]]) -> None:
+    def fan_out(self, exchange: str, messages: Sequence[tuple[str, bytes]]) -> int | None:
         """Keep all of them for those who listen, in one transaction; where nobody does, nothing is written."""
-        if messages and anybody(self._store):
-            send(self._store, [(fanout.topic(exchange, key), payload) for key, payload in messages])
+        if not messages or not anybody(self._store):
+            return 0
+        send(self._store, [(fanout.topic(exchange, key), payload) for key, payload in messages])
+        return None
 
     def subscribe(self, topics: Sequence[str]) -> Subscription:
         """Listen from now on."""

@@ -136,6 +136,35 @@ class BroadcastPromises(BrokerFixtures):
             for one in (everything, workers, bare):
                 one.close()
 
+    def test_who_can_count_says_how_many_heard_a_fanout(self, broker: Broker, subscribe: Subscribe) -> None:
+        subscribe(["other"])
+        assert broker.fan_out("nobody.pidbox", [("", b"?")]) in {0, None}
+        listeners = [broker.listen("some.pidbox", [""], name=f"n{number}@here.some.pidbox") for number in range(3)]
+        try:
+            assert broker.fan_out("some.pidbox", [("", b"!")]) in {3, None}
+            assert [heard(one, 1) for one in listeners] == [[("", b"!")]] * 3
+        finally:
+            for one in listeners:
+                one.close()
+
+    def test_replies_reach_the_one_caller_whom_they_are_for(
+        self, broker: Broker, second_broker: Broker, subscribe: Subscribe
+    ) -> None:
+        subscribe(["other"])
+        mine, others = broker.mailbox("reply.celery.pidbox", "me"), broker.mailbox("reply.celery.pidbox", "you")
+        try:
+            for payload in (b"1", b"\xff2"):
+                second_broker.reply("reply.celery.pidbox", "me", payload)
+            assert [payload for _, payload in heard(mine, 2)] == [b"1", b"\xff2"]
+            assert others.receive(self.quiet) == mine.receive(self.quiet) == []
+        finally:
+            mine.close()
+            others.close()
+        second_broker.reply("reply.celery.pidbox", "me", b"too late")
+        again = broker.mailbox("reply.celery.pidbox", "somebody else")
+        assert again.receive(self.quiet) == []
+        again.close()
+
     def test_a_broadcast_to_nobody_is_gone(self, broker: Broker) -> None:
         if not broker.capabilities.fan_out:
             pytest.skip("the broker declares that it cannot fan out")

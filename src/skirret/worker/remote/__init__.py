@@ -1,0 +1,1 @@
+"""The worker's ear for remote commands: what is asked, what is done about it, and what is replied."""

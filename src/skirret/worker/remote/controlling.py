@@ -1,0 +1,156 @@
+"""The remote commands that change a worker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from skirret.brokers.base import Queue
+from skirret.control import revoking
+from skirret.worker.remote.node import Later, Node
+from skirret.worker.remote.revoked import Marked, sweep, terminate_running
+
+logger = logging.getLogger("skirret.worker")
+
+MAX_NAME = 255
+MAX_SECONDS = 1e9
+
+
+def ok(text: str) -> dict[str, str]:
+    """A command that was carried out."""
+    return {"ok": text}
+
+
+def shutdown(node: Node, msg: str = "") -> Any:
+    """Stop when running tasks are done."""
+    logger.warning("Told to shut down by a remote command.")
+    node.supervisor.loop.call_later(0.0, node.supervisor.ending.warm)
+    return ok("shutting down")
+
+
+def revoke(node: Node, task_id: Any = (), terminate: bool = False, signal: Any = None) -> Any:
+    """Keep tasks from starting, and end them if asked."""
+    ids = revoking.ids_of(task_id)
+    marked = Marked(ids=frozenset(ids))
+    ended = terminate_running(node, marked, signal) if terminate else []
+    sweep(node, marked)
+    logger.info("Revoked by a remote command: %s", ", ".join(ids))
+
+    def remember() -> Any:
+        if node.shared is not None:
+            revoking.revoke(node.shared, ids)
+        node.supervisor.loop.call_from_thread(lambda: sweep(node, marked))  # what was taken in the meantime
+        if terminate:
+            return ok(f"terminate: {', '.join(ended) if ended else 'tasks unknown'}")
+        return ok(f"tasks {set(ids)!r} flagged as revoked")
+
+    return Later(remember)
+
+
+def terminate(node: Node, signal: Any = "SIGTERM", task_id: Any = ()) -> Any:
+    """Revoke tasks and end those that run."""
+    return revoke(node, task_id, terminate=True, signal=signal)
+
+
+def revoke_by_stamped_headers(node: Node, headers: Any = None, terminate: bool = False, signal: Any = None) -> Any:
+    """Keep tasks with certain stamps from starting, and end them if asked."""
+    told = _stamps(headers)
+    marked = Marked(stamps=frozenset(revoking.stamps_of(told)))
+    ended = terminate_running(node, marked, signal) if terminate else []
+    sweep(node, marked)
+    logger.info("Revoked by a remote command: tasks stamped %s", told)
+
+    def remember() -> Any:
+        if node.shared is not None:
+            revoking.revoke_stamps(node.shared, told)
+        node.supervisor.loop.call_from_thread(lambda: sweep(node, marked))
+        if not terminate:
+            return ok(f"headers {told!r} flagged as revoked, but not terminated")
+        return ok(f"headers {told!r} flagged as revoked, terminated: {', '.join(ended) or 'none'}")
+
+    return Later(remember)
+
+
+def _stamps(headers: Any) -> dict[str, Any]:
+    """Stamps as a dict; the command line of Celery sends them as a list of ``header=value``."""
+    if isinstance(headers, dict):
+        return headers
+    found: dict[str, Any] = {}
+    for pair in headers or ():
+        header, _, value = str(pair).partition("=")
+        found.setdefault(header, []).append(value)
+    return found
+
+
+def add_consumer(
+    node: Node,
+    queue: Any = "",
+    exchange: Any = None,
+    exchange_type: Any = None,
+    routing_key: Any = None,
+) -> Any:
+    """Consume a further queue."""
+    name = str(queue)
+    if not name or len(name) > MAX_NAME or not name.isprintable():
+        raise ValueError(f"{name[:MAX_NAME]!r} is no name of a queue")
+    declared = next((one for one in node.manifest.queues if one.name == name), None)
+    found = Queue(
+        name=name,
+        exchange=str(exchange or (declared.exchange if declared else "")),
+        routing_key=str(routing_key or (declared.routing_key if declared else "")),
+        exchange_type=str(exchange_type or (declared.exchange_type if declared else "direct")),
+        max_priority=declared.max_priority if declared else None,
+    )
+    node.supervisor.fetcher.add_consumer(found)
+    logger.info("Consumes %r now, as a remote command says.", name)
+    return ok(f"add consumer {name}")
+
+
+def cancel_consumer(node: Node, queue: Any = "") -> Any:
+    """Stop consuming a queue; what was taken from it still runs."""
+    node.supervisor.fetcher.cancel_consumer(str(queue))
+    logger.info("Consumes %r no more, as a remote command says.", queue)
+    return ok(f"no longer consuming from {queue}")
+
+
+def time_limit(node: Node, task_name: Any = "", hard: Any = None, soft: Any = None) -> Any:
+    """Limit how long tasks of a name run."""
+    limits = [None if value in (None, "") else float(value) or None for value in (hard, soft)]
+    if any(limit is not None and not 0 < limit < MAX_SECONDS for limit in limits):
+        raise ValueError("a time limit is a positive number of seconds")
+    try:
+        node.supervisor.limits.change(str(task_name), *limits)
+    except KeyError:
+        return {"error": "unknown task"}
+    return ok("time limits set successfully")
+
+
+def enable_events(node: Node) -> Any:
+    """Send events about tasks."""
+    return ok("task events enabled" if node.events.enable() else "task events already enabled")
+
+
+def disable_events(node: Node) -> Any:
+    """Stop sending events about tasks."""
+    return ok("task events disabled" if node.events.disable() else "task events already disabled")
+
+
+def heartbeat(node: Node) -> Any:
+    """Send the heartbeat event now."""
+    node.events.beat()
+
+
+def election(node: Node, id: Any = None, topic: Any = None, action: Any = None) -> Any:
+    """Nothing is elected here."""
+    return
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        add_consumer, cancel_consumer, disable_events, election, enable_events, heartbeat, revoke,
+        revoke_by_stamped_headers, shutdown, terminate, time_limit,
+    )
+}  # fmt: skip
+"""By name."""

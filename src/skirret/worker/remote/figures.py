@@ -1,0 +1,123 @@
+"""A worker in figures and words: the replies to ``stats``, ``active_queues`` and ``report``, in Celery's shapes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+from collections import Counter
+from typing import Any
+
+import skirret
+from skirret import clock
+from skirret.brokers.base import Queue
+from skirret.url import mask, parse
+from skirret.worker.remote.node import Node
+
+_USAGE = (
+    *("utime", "stime", "maxrss", "ixrss", "idrss", "isrss", "minflt", "majflt", "nswap", "inblock", "oublock"),
+    *("msgsnd", "msgrcv", "nsignals", "nvcsw", "nivcsw"),
+)
+
+
+def stats(node: Node) -> dict[str, Any]:
+    """The reply to ``stats``."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    held = sum(child.held() for child in node.children) + sum(1 for _ in node.supervisor.dispatcher.pending)
+    return {
+        "total": dict(node.supervisor.dispatcher.durations.counts),
+        "pid": os.getpid(),
+        "clock": str(node.lamport.value),
+        "uptime": int(clock.monotonic() - node.began),
+        "pool": _pool(node),
+        "broker": _broker(node),
+        "prefetch_count": held,
+        "rusage": {name: getattr(used, f"ru_{name}") for name in _USAGE},
+    }
+
+
+def _pool(node: Node) -> dict[str, Any]:
+    children = [child for child in node.children if not child.isolated]
+    conf = node.conf
+    most = conf.worker_max_tasks_per_child
+    return {
+        "implementation": f"skirret.worker.pool:{node.kind}",
+        "max-concurrency": sum(child.slots for child in children),
+        "processes": [child.pid for child in node.children if child.pid],
+        "max-tasks-per-child": most or "N/A",
+        "put-guarded-by-semaphore": False,
+        "timeouts": [conf.task_soft_time_limit or 0, conf.task_time_limit or 0],
+        "writes": {"strategy": "fair", "total": sum(node.supervisor.dispatcher.durations.counts.values())},
+    }
+
+
+def _broker(node: Node) -> dict[str, Any]:
+    """The broker as kombu tells a connection, without its password."""
+    url = parse(node.manifest.broker_url)
+    conf = node.conf
+    return {
+        "hostname": url.host,
+        "userid": url.username,
+        "virtual_host": url.path.lstrip("/"),
+        "port": url.port,
+        "insist": False,
+        "ssl": bool(conf.broker_use_ssl),
+        "transport": url.scheme,
+        "connect_timeout": conf.broker_connection_timeout,
+        "transport_options": {},
+        "login_method": conf.broker_login_method,
+        "uri_prefix": None,
+        "heartbeat": conf.broker_heartbeat,
+        "failover_strategy": str(conf.broker_failover_strategy or "round-robin"),
+        "alternates": [str(other) for other in url.others],
+        "credential_provider": None,
+    }
+
+
+def queue_told(queue: Queue) -> dict[str, Any]:
+    """One queue with the fields that kombu tells."""
+    exchange = {
+        "name": queue.exchange or queue.name,
+        "type": queue.exchange_type,
+        "arguments": None,
+        "durable": True,
+        "passive": False,
+        "auto_delete": False,
+        "delivery_mode": None,
+        "no_declare": False,
+    }
+    return {
+        "name": queue.name,
+        "exchange": exchange,
+        "routing_key": queue.routing_key or queue.name,
+        "queue_arguments": queue.arguments or None,
+        "binding_arguments": None,
+        "consumer_arguments": None,
+        "durable": True,
+        "exclusive": False,
+        "auto_delete": False,
+        "no_ack": False,
+        "alias": None,
+        "bindings": [],
+        "no_declare": None,
+        "expires": None,
+        "message_ttl": None,
+        "max_length": None,
+        "max_length_bytes": None,
+        "max_priority": queue.max_priority,
+    }
+
+
+def report(node: Node) -> str:
+    """What a bug report needs of this worker, as text; secrets are masked."""
+    states = Counter("ready" if child.ready else "starting" for child in node.children)
+    lines = [
+        f"software -> skirret:{skirret.__version__} py:{platform.python_version()}",
+        f"platform -> system:{platform.system()} arch:{platform.machine()} imp:{platform.python_implementation()}",
+        f"            kernel version:{platform.release()}",
+        f"node     -> {node.name} pid:{os.getpid()} pool:{node.kind} children:{dict(states)}",
+        f"settings -> transport:{parse(node.manifest.broker_url).scheme} results:{mask(node.manifest.backend_url)}",
+        "",
+        node.conf.humanize(with_defaults=False),
+    ]
+    return "\n".join(lines) + "\n"
