@@ -21,13 +21,13 @@ def note(*words: object) -> None:
         os.close(descriptor)
 
 
-@app.task
+@app.task(name="control_app.mark")
 def mark(name):
     note("mark", name)
     return name
 
 
-@app.task
+@app.task(name="control_app.nap")
 def nap(name, seconds):
     note("begin", name)
     time.sleep(seconds)
@@ -35,7 +35,7 @@ def nap(name, seconds):
     return name
 
 
-@app.task
+@app.task(name="control_app.anap")
 async def anap(name, seconds):
     note("begin", name)
     await asyncio.sleep(seconds)
@@ -43,6 +43,6 @@ async def anap(name, seconds):
     return name
 
 
-@app.task(rate_limit="100/s")
+@app.task(name="control_app.limited", rate_limit="100/s")
 def limited():
     return os.getpid()

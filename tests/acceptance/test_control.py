@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.util
 import json
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,18 +56,19 @@ class Project:
 
 @contextlib.contextmanager
 def project_at(directory: Path) -> Iterator[Project]:
-    """A project in a directory; its module is gone again afterwards."""
+    """A project in a directory, with the app loaded as a module of its own."""
     shutil.copy(SOURCE, directory / "control_app.py")
     url = f"sqlite:///{directory}/queue.sqlite3"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SKIRRET_BROKER_URL", url)
         patch.setenv("SKIRRET_RESULT_BACKEND", url)
         patch.setenv("LEDGER", str(directory / "ledger"))
-        patch.syspath_prepend(str(directory))
-        module = importlib.import_module("control_app")
+        spec = importlib.util.spec_from_file_location(f"control_app_{directory.name}", directory / "control_app.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert module.app.conf.broker_url == url
         yield Project(directory, module.app, module)
         module.app.close()
-        del sys.modules["control_app"]
 
 
 @pytest.fixture

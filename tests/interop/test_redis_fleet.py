@@ -22,7 +22,6 @@ DIRECTIONS = [
     pytest.param(OURS, THEIRS, id="our-client-celery-worker"),
 ]
 SERIALIZERS = ["json", "msgpack", "yaml", "pickle"]
-LATER = "remote control (Celery's pidbox) is not part of this issue"
 
 
 @pytest.fixture(scope="module")
@@ -179,14 +178,12 @@ def test_a_celery_clients_task_is_revoked_by_our_client(fleet):
     assert fleet.count()["revoked-by-us"] == 0
 
 
-@pytest.mark.xfail(strict=True, reason=LATER)
 def test_a_celery_clients_revoke_reaches_our_worker(fleet):
     result = send(fleet, THEIRS, OURS, "mark", "revoked-by-celery", countdown=1.0)
     result.revoke()
     assert not runs_within(fleet, "revoked-by-celery", 5.0)
 
 
-@pytest.mark.xfail(strict=True, reason=LATER)
 def test_our_clients_revoke_reaches_celerys_worker(fleet):
     result = send(fleet, THEIRS, THEIRS, "mark", "theirs-revoked-by-us", countdown=1.0)
     fleet.ours.AsyncResult(result.id).revoke()

@@ -147,7 +147,7 @@ json_values = st.recursive(
     st.text(min_size=1, max_size=20),
     st.dictionaries(st.text(max_size=8), json_values, max_size=4),
     st.none() | st.lists(st.text(max_size=10), max_size=3),
-    st.none() | st.floats(0, 2e9),
+    st.none() | st.floats(1, 2e9),
 )
 def test_a_request_comes_back_as_it_was_written(method, arguments, destination, expires):
     request = Request(
@@ -178,6 +178,14 @@ def test_a_hostile_pattern_takes_no_time(pattern, matcher):
     start = time.monotonic()
     assert not commands.matches(pattern, matcher, "a" * 60 + "!")
     assert time.monotonic() - start < 0.5
+
+
+def test_a_request_that_expires_at_0_never_does():
+    told = json.loads(REQUEST)
+    told["headers"]["expires"] = 0
+    request = commands.decode_request(json.dumps(told).encode())
+    assert request.expires is None
+    assert json.loads(commands.encode_request(request, REQUESTS))["headers"]["expires"] == 0
 
 
 def test_a_request_is_late_after_its_time():

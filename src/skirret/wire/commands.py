@@ -124,7 +124,7 @@ def encode_request(request: Request, exchange: str, serializer: str = "json") ->
     if request.reply_to is not None:
         reply_exchange, key = request.reply_to
         body.update(ticket=request.ticket, reply_to={"exchange": reply_exchange, "routing_key": key})
-    headers = {"clock": request.clock, "expires": request.expires}
+    headers = {"clock": request.clock, "expires": request.expires or 0}
     return _encode(body, headers, serializer, exchange, "", delivery_mode=2)
 
 
@@ -148,7 +148,7 @@ def decode_request(raw: bytes) -> Request | Malformed:
         ticket=call.ticket,
         reply_to=None if call.reply_to is None else (call.reply_to.exchange, call.reply_to.routing_key),
         clock=_number(headers.get("clock")),
-        expires=float(expires) if isinstance(expires, (int, float)) else None,
+        expires=float(expires) if expires and isinstance(expires, (int, float)) else None,  # 0 is Celery's "never"
     )
 
 

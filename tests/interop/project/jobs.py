@@ -54,6 +54,10 @@ def define(app, side):
     def who():
         return side
 
+    @app.task(name="jobs.nap")
+    def nap(seconds):
+        time.sleep(seconds)
+
     @app.task(name="jobs.when")
     def when():
         return time.time()
