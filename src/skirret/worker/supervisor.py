@@ -190,7 +190,7 @@ class Supervisor:
                 self.told.cancelled(suspects)
         child.outstanding.clear()
         self.losses.release(innocent)
-        if self.ending.interrupting:
+        if self.ending.interrupting or child.innocent:
             self.losses.release(suspects)
         elif blame:
             self.losses.convict(suspects, how)

@@ -612,6 +612,14 @@ def test_what_ran_as_the_template_died_is_counted_and_not_blamed(stage: Stage) -
     assert stage.fetched.settlements == [Defer(tag=1, counted="delivery", first=True)]
 
 
+def test_what_ran_in_a_child_that_we_replaced_is_not_even_counted(stage: Stage) -> None:
+    stage.take(1)
+    stage.links[0].next()
+    stage.children[0].innocent = True
+    stage.die(blame=False)
+    assert stage.fetched.settlements == [Release(tag=1)]
+
+
 def test_ack_is_told_only_once_for_an_early_task(stage: Stage) -> None:
     stage.take(1, name="early")
     assert kinds(stage.fetched.settlements) == [("Ack", 1)]
