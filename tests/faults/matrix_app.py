@@ -114,8 +114,8 @@ def breed(key, seconds):
     note("start", key)
     for how in ("child", "grandchild", "daemon"):
         if os.fork() == 0:
-            if how != "child" and os.fork():
-                os._exit(0)
+            if how == "grandchild" and os.fork():
+                time.sleep(seconds)
             if how == "daemon":
                 os.setsid()
                 if os.fork():
@@ -136,5 +136,5 @@ def fork_bomb(key):
         try:
             os.fork()
         except OSError:
-            time.sleep(0.05)
+            time.sleep(1.0)  # each try is dear, also one that fails, and would starve all other processes
     os._exit(0)

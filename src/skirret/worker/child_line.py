@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from skirret import clock
+from skirret.worker import kin
 from skirret.worker.board import Board
 from skirret.worker.frames import MAX_BATCH_BYTES, PERMIT, STOP_PERMIT, Conclude, Run, Splitter, Up, pack, unpack_up
 from skirret.worker.job import Job
@@ -243,10 +244,9 @@ class ChildLine:
         return self._last_seen is not None
 
     def kill(self) -> None:
-        """End it now."""
+        """End it now, with all that its tasks have started."""
         if self.pid and not self.closed and self.pid != os.getpid():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+            kin.end(self.pid)
 
     def release_child_ends(self) -> None:
         """Close the descriptors that the child has its own copies of; the permit pipe's read end stays for `recall`."""
