@@ -16,8 +16,11 @@ DELIVERY: Final = frozenset({"priority", "delivery_mode", "serializer", "compres
 """How it travels."""
 
 RUN: Final = frozenset(
-    {"time_limit", "soft_time_limit", "ignore_result", "shadow", "retries", "headers", "argsrepr", "kwargsrepr"}
-)
+    {
+        "time_limit", "soft_time_limit", "ignore_result", "shadow", "retries", "headers", "argsrepr", "kwargsrepr",
+        "concurrency_key",
+    }
+)  # fmt: skip
 """How it runs, and how it is shown."""
 
 LINEAGE: Final = frozenset(
@@ -28,7 +31,11 @@ LINEAGE: Final = frozenset(
 )  # fmt: skip
 """What it belongs to."""
 
-SENDING: Final = frozenset({"retry", "retry_policy", "route_name", "result_cls", "task_type"})
+SENDING: Final = frozenset(
+    {
+        "retry", "retry_policy", "route_name", "result_cls", "task_type", "unique", "unique_for", "unique_until",
+    }
+)  # fmt: skip
 """How the publisher goes about it."""
 
 CARRIED: Final = frozenset({"app_id", "cluster_id", "message_id", "timestamp", "type", "user_id"})
@@ -46,7 +53,7 @@ KNOWN: Final = ROUTE | DELIVERY | RUN | LINEAGE | SENDING | PROPERTIES
 
 TASK_ATTRIBUTES: Final = (
     "queue", "exchange", "exchange_type", "routing_key", "priority", "expires", "serializer", "delivery_mode",
-    "compression", "time_limit", "soft_time_limit", "ignore_result",
+    "compression", "time_limit", "soft_time_limit", "ignore_result", "concurrency_key",
 )  # fmt: skip
 """Options that a task may carry as attributes."""
 

@@ -51,6 +51,10 @@ class Plugins:
         """All known names, sorted."""
         return sorted({*self.builtin, *(entry.name for entry in self._entries())})
 
+    def knows(self, name: str) -> bool:
+        """Whether `name` stands for anything."""
+        return name in self.builtin or any(entry.name == name for entry in self._entries())
+
     def load(self, name: str) -> Any:
         """The object that `name` stands for.
 

@@ -1,14 +1,11 @@
-"""Tasks that run too long in every way, and tell a ledger what became of them."""
+"""Tasks with limits, for real workers. Each start and end is appended to a ledger that no broker knows of."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-import re
 import time
 
 from skirret import Skirret
-from skirret.errors import SoftTimeLimitExceeded
 
 app = Skirret("limits")
 LEDGER = os.environ.get("LEDGER", "ledger.txt")
@@ -26,102 +23,39 @@ def note(word: str, key: object) -> None:
 
 @app.task
 def empty():
-    pass
+    return None
 
 
 @app.task
-def where():
-    return os.getpid()
+def free(key):
+    note("start", key)
 
 
-@app.task
-def sleep(key, seconds=60.0):
-    """One call that blocks, with the interpreter's lock free."""
+@app.task(max_concurrency=2)
+def two_at_a_time(key, seconds=0.05):
     note("start", key)
     time.sleep(seconds)
     note("end", key)
-    return key
 
 
-@app.task
-async def asleep(key, seconds=60.0):
+@app.task(max_concurrency=1, concurrency_key="customer-{customer}")
+def one_a_customer(key, customer, seconds=0.05):
     note("start", key)
-    await asyncio.sleep(seconds)
+    time.sleep(seconds)
     note("end", key)
-    return key
 
 
-@app.task
-async def block(key, seconds=60.0):
-    """A coroutine that blocks its loop."""
+@app.task(rate_limit="20/s", rate_limit_scope="fleet")
+def twenty_a_second(key):
     note("start", key)
-    time.sleep(seconds)  # noqa: ASYNC251  that is the point
 
 
-@app.task
-def hold(key):
-    """One call that blocks with the interpreter's lock held, for minutes."""
+@app.task(rate_limit="20/s")
+def twenty_a_second_each(key):
     note("start", key)
-    re.match(r"(a+)+$", "a" * 40 + "b")
 
 
-@app.task
-def cleans_up(key):
+@app.task(unique="{customer}")
+def once(key, customer, seconds=0.0):
     note("start", key)
-    try:
-        for _ in range(6000):
-            time.sleep(0.01)
-    except SoftTimeLimitExceeded:
-        note("cleaned", key)
-        return "in time"
-
-
-@app.task
-async def acleans_up(key):
-    note("start", key)
-    try:
-        await asyncio.gather(asyncio.sleep(60), asyncio.create_task(asyncio.sleep(60)))
-    except SoftTimeLimitExceeded:
-        note("cleaned", key)
-        await asyncio.sleep(0.01)
-        return "in time"
-
-
-@app.task
-def goes_on(key):
-    """Catches the soft limit and does not care."""
-    note("start", key)
-    while True:
-        try:
-            time.sleep(0.01)
-        except SoftTimeLimitExceeded:
-            note("warned", key)
-
-
-@app.task
-def own(key):
-    """Limited by its own options."""
-    note("start", key)
-    time.sleep(60)
-
-
-own.time_limit = 0.5
-
-
-@app.task
-def told(request, exc, traceback):
-    note("told", f"{request.id}:{type(exc).__name__}")
-
-
-class Watched(app.Task):
-    def on_failure(self, exc, task_id, args, kwargs, einfo):
-        note("on_failure", f"{args[0]}:{type(exc).__name__}")
-
-    def after_return(self, status, retval, task_id, args, kwargs, einfo):
-        note("after_return", f"{args[0]}:{status}")
-
-
-@app.task(base=Watched)
-def watched(key):
-    note("start", key)
-    time.sleep(60)
+    time.sleep(seconds)

@@ -583,6 +583,18 @@ class TestLookThenSet(OnPlantedCoordination):
             return same
 
 
+class TestRoomForOneMore(OnPlantedCoordination):
+    class Bug(MemoryCoordination):
+        """Looks for room, and takes it later."""
+
+        def enter(self, key, members, limit, ttl):
+            if len(self.members(key)) >= limit:
+                return set()
+            time.sleep(0.002)
+            self.add(key, members, ttl)
+            return set(members)
+
+
 class TestReleasedByAnybody(OnPlantedCoordination):
     class Bug(MemoryCoordination):
         def release(self, key, owner):

@@ -50,6 +50,8 @@ def call(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     publisher = task.app.publisher
     if publisher.view.always_eager:
         return task.apply(args, kwargs, **options)
+    if task.unique is not None or "unique" in options:
+        return _call_once(task.app, task, task.name, args, kwargs, options)
     if options:
         publication = publisher.prepare(task.name, args, kwargs, task=task, **options)
         publisher.send((publication,), **_how(options))
@@ -67,9 +69,55 @@ async def acall(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> A
         import asyncio  # a heavy import that synchronous callers do not need
 
         return await asyncio.to_thread(task.apply, args, kwargs, **options)
+    if is_unique(task, options):
+        return await _acall_once(task, args, kwargs, options)
     publication = publisher.prepare(task.name, args, kwargs, task=task, **options)
     await publisher.asend((publication,), **_how(options))
     return handle(task.app, publication, task.name, options)
+
+
+def is_unique(task: Any, options: Mapping[str, Any]) -> bool:
+    """Whether a call is to be the only one of its key."""
+    said = options["unique"] if "unique" in options else getattr(task, "unique", None)
+    return said is not None and said is not False
+
+
+def _call_once(app: Any, task: Any, name: str, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
+    """Send a call unless one with its key is under way."""
+    if not is_unique(task, options):
+        publication = app.publisher.prepare(name, args, kwargs, task=task, **options)
+        app.publisher.send((publication,), **_how(options))
+        return handle(app, publication, name, options)
+    from skirret.app.uniqueness import claim  # only those need it who ask for it
+
+    once = claim(app, task, name, args, kwargs, options)
+    if not once.is_first:
+        return AsyncResult(once.owner, app=app, task_name=name)
+    try:
+        publication = app.publisher.prepare(name, args, kwargs, task=task, **options)
+        app.publisher.send((publication,), **_how(options))
+    except Exception:  # whoever interrupts it, cannot know whether it was sent: then the key stays
+        once.give_up()
+        raise
+    return handle(app, publication, name, options)
+
+
+async def _acall_once(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
+    import asyncio
+
+    from skirret.app.uniqueness import claim
+
+    app, name = task.app, task.name
+    once = await asyncio.to_thread(claim, app, task, name, args, kwargs, options)
+    if not once.is_first:
+        return AsyncResult(once.owner, app=app, task_name=name)
+    try:
+        publication = app.publisher.prepare(name, args, kwargs, task=task, **options)
+        await app.publisher.asend((publication,), **_how(options))
+    except Exception:
+        await asyncio.to_thread(once.give_up)
+        raise
+    return handle(app, publication, name, options)
 
 
 def _how(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,9 +151,7 @@ def call_by_name(app: Any, name: Any, args: Any, kwargs: Any, options: dict[str,
         )
     # The registry, not app.tasks: sending by name must not finalise the app.
     task = app.registry.get(name)
-    publication = publisher.prepare(name, args or (), kwargs or {}, task=task, **options)
-    publisher.send((publication,), **_how(options))
-    return handle(app, publication, name, options)
+    return _call_once(app, task, name, args or (), kwargs or {}, options)
 
 
 MANY = 1_000
@@ -118,18 +164,41 @@ def call_many(app: Any, calls: Iterable[Any]) -> list[Any]:
     results: list[Any] = []
     remaining = iter(calls)
     while batch := list(itertools.islice(remaining, MANY)):
-        publications = []
-        for signature in batch:
-            name = signature["task"]
-            task = app.tasks.get(name)
-            args, kwargs = signature.get("args") or (), signature.get("kwargs") or {}
-            options = dict(signature.get("options") or {})
-            if task is not None:
-                args, kwargs = checked(task, args, kwargs, options)
-                if publisher.view.always_eager:
-                    results.append(task.apply(args, kwargs, **options))
-                    continue
-            publications.append(publisher.prepare(name, args, kwargs, task=task, **options))
-            results.append(handle(app, publications[-1], name, options))
-        publisher.send(publications)
+        taken: list[Any] = []
+        try:
+            publications, handles = _prepared(app, batch, taken)
+            publisher.send(publications)
+        except Exception:
+            for once in taken:
+                once.give_up()
+            raise
+        results += handles
     return results
+
+
+def _prepared(app: Any, batch: Iterable[Any], taken: list[Any]) -> tuple[list[Publication], list[Any]]:
+    """The messages of a batch and the handles of all its calls; keys that it took are added to `taken`."""
+    publisher = app.publisher
+    publications: list[Publication] = []
+    handles: list[Any] = []
+    for signature in batch:
+        name = signature["task"]
+        task = app.tasks.get(name)
+        args, kwargs = signature.get("args") or (), signature.get("kwargs") or {}
+        options = dict(signature.get("options") or {})
+        if task is not None:
+            args, kwargs = checked(task, args, kwargs, options)
+            if publisher.view.always_eager:
+                handles.append(task.apply(args, kwargs, **options))
+                continue
+        if is_unique(task, options):
+            from skirret.app.uniqueness import claim
+
+            once = claim(app, task, name, args, kwargs, options)
+            if not once.is_first:
+                handles.append(AsyncResult(once.owner, app=app, task_name=name))
+                continue
+            taken.append(once)
+        publications.append(publisher.prepare(name, args, kwargs, task=task, **options))
+        handles.append(handle(app, publications[-1], name, options))
+    return publications, handles

@@ -17,10 +17,11 @@ from skirret.app.caller import user_frame
 from skirret.backends.base import ResultBackend
 from skirret.brokers.base import Broker
 from skirret.coordination.base import Coordination
-from skirret.errors import EmbeddedBrokerWarning
+from skirret.errors import EmbeddedBrokerWarning, ImproperlyConfigured
 from skirret.results import ResultReader
 from skirret.settings import Conf
 from skirret.settings.transports import broker_options, coordination_options, result_options
+from skirret.url import mask
 
 Client = TypeVar("Client")
 
@@ -103,9 +104,17 @@ class Clients:
             return str(url)
         return self.broker_url() if self.is_embedded() else "disabled://"
 
-    def coordination_url(self) -> str:
-        """The address of shared worker state: the configured one, else the broker's, whose server mostly has it."""
-        return str(self._conf().get("coordination_url") or self.broker_url())
+    def coordination_url(self) -> str | None:
+        """The address of shared state: the configured one, else the broker's or the result store's if that can keep it.
+
+        None is nowhere.
+        """
+        url = self._conf().get("coordination_url")
+        if url:
+            return str(url)
+        from skirret.coordination.open import keeps_state
+
+        return next((url for url in (self.broker_url(), self.backend_url()) if keeps_state(url)), None)
 
     def lock(self) -> LockType:
         """The lock of this process, made on first use: a web server may replace the threading module after its fork."""
@@ -162,9 +171,14 @@ class Clients:
     def _open_coordination(self) -> Coordination:
         from skirret.coordination.open import open_coordination
 
-        return open_coordination(
-            self.coordination_url(), {} if self.is_embedded() else coordination_options(self._conf())
-        )
+        url = self.coordination_url()
+        if url is None:
+            raise ImproperlyConfigured(
+                f"neither the broker {mask(self.broker_url())} nor the result store {mask(self.backend_url())} keeps "
+                "state that workers share (revokes, pauses, unique keys, limits of the fleet): set coordination_url to "
+                "a server that does, such as redis://localhost/0"
+            )
+        return open_coordination(url, {} if self.is_embedded() else coordination_options(self._conf(), url))
 
     @property
     def reader(self) -> ResultReader:

@@ -22,6 +22,9 @@ _NOT_ATTRIBUTES = frozenset(
     {"shared", "filter", "lazy", "pydantic", "pydantic_strict", "pydantic_context", "pydantic_dump_kwargs", "bind"}
 )
 
+KEYS = frozenset({"concurrency_key", "unique"})
+"""Attributes that may be functions of a call's arguments."""
+
 
 class Declare(Protocol):
     """What ``@app.task(...)`` returns: makes a task of a function."""
@@ -107,6 +110,9 @@ def _task_class(
     attributes: dict[str, Any] = {
         name: value for name, value in options.items() if name not in _NOT_ATTRIBUTES and value is not None
     }
+    for name in KEYS & attributes.keys():
+        if inspect.isfunction(attributes[name]):  # of the arguments alone: it must not become a method
+            attributes[name] = staticmethod(attributes[name])
     if "max_retries" in options:  # here None has a meaning: without end
         attributes["max_retries"] = options["max_retries"]
     attributes.update(

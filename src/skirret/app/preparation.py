@@ -13,6 +13,7 @@ from skirret.app.settings_view import SettingsView, mode_number
 from skirret.message import Route, TaskMessage
 from skirret.request import Context
 from skirret.saferepr import argsrepr, kwargsrepr
+from skirret.wire.marks import HEADER
 
 HIGHEST_PRIORITY = 255
 
@@ -37,6 +38,8 @@ class Plan:
     priority: int | None
     delivery_mode: int
     properties: dict[str, Any]
+    concurrency_key: Any = None
+    task: Any = None
 
 
 def plan(view: SettingsView, name: str, args: Any, kwargs: Any, call: Mapping[str, Any], task: Any) -> Plan:
@@ -72,6 +75,8 @@ def plan(view: SettingsView, name: str, args: Any, kwargs: Any, call: Mapping[st
         priority=priority,
         delivery_mode=mode_number(merged.get("delivery_mode") or view.delivery_mode),
         properties=option_rules.properties(merged),
+        concurrency_key=merged.get("concurrency_key"),
+        task=task,
     )
 
 
@@ -113,6 +118,13 @@ def message(
     built.ignore_result = view.ignore_result
     if merged:
         _apply(built, merged)
+    if planned.concurrency_key is not None:
+        from skirret.app.keys import key_of  # it costs more to load than most programs that send tasks should pay
+
+        spec, option = planned.concurrency_key, "concurrency_key"
+        key = key_of(spec, name, planned.task, args, kwargs, option=option)
+        if key is not None:
+            built.headers[HEADER] = {**built.headers.get(HEADER, {}), "slots": key}
     return built
 
 

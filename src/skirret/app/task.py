@@ -14,6 +14,7 @@ from skirret.app.calling import acall, call
 from skirret.app.current import app_or_default
 from skirret.app.hooks import TaskHooks
 from skirret.app.task_app import TaskApp
+from skirret.app.task_limits import TaskLimits
 from skirret.options import TASK_ATTRIBUTES
 from skirret.request import Context
 
@@ -25,7 +26,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Task(TaskHooks, Generic[P, R]):
+class Task(TaskLimits, TaskHooks, Generic[P, R]):
     """One task of one app; there is one instance of it in a process.
 
     Subclass it for shared behaviour (``@app.task(base=...)``) or for a class task with a ``run`` of its own
@@ -47,7 +48,6 @@ class Task(TaskHooks, Generic[P, R]):
     retry_backoff: bool | float = False
     retry_backoff_max: float = 600
     retry_jitter: bool = True
-    rate_limit: str | float | None = from_settings("task_default_rate_limit")
     ignore_result: bool | None = from_settings("task_ignore_result")
     store_errors_even_if_ignored: bool | None = from_settings("task_store_errors_even_if_ignored")
     store_eager_result: bool | None = from_settings("task_store_eager_result")
@@ -185,10 +185,12 @@ class Task(TaskHooks, Generic[P, R]):
                 (seconds or datetime), ``priority`` (0 to 9, 9 first), ``queue``, ``exchange``, ``routing_key``,
                 ``serializer``, ``compression``, ``headers``, ``task_id``, ``link``, ``link_error``, ``shadow``,
                 ``ignore_result``, ``time_limit`` and ``soft_time_limit`` (seconds), ``add_to_parent``, ``retry``,
-                ``retry_policy`` and the rest of Celery's.
+                ``retry_policy`` and the rest of Celery's; ``unique``, ``unique_for`` and ``unique_until`` as the
+                task's attributes.
 
         Returns:
-            A handle of the result.
+            A handle of the result. Of a unique task of which a call with the same key is under way, that call's:
+            nothing is sent.
 
         Raises:
             TypeError: the arguments do not fit the task's signature, or an option is misspelt.

@@ -37,6 +37,13 @@ class Coordination(ABC):
         """Add members to a set, each with its own expiry, which adding again renews; how many were new."""
 
     @abstractmethod
+    def enter(self, key: str, members: Sequence[str], limit: int, ttl: float) -> set[str]:
+        """Let members into a set while it holds less than `limit`, in order; those of them that are in now.
+
+        Who was in stays in, be it over the limit; for all that are in, `ttl` begins anew.
+        """
+
+    @abstractmethod
     def discard(self, key: str, members: Sequence[str]) -> int:
         """Remove members from a set; how many were there."""
 

@@ -76,6 +76,21 @@ class MemoryCoordination(Coordination):
                 here.put(member, True, ttl)
             return new
 
+    def enter(self, key: str, members: Sequence[str], limit: int, ttl: float) -> set[str]:
+        """Renew who is in, let others in while there is room."""
+        with self._server.reach():
+            here = self._server.sets[key]
+            room = limit - sum(1 for _ in here)
+            inside: set[str] = set()
+            for member in members:
+                if here.get(member) is None:
+                    if room <= 0:
+                        continue
+                    room -= 1
+                here.put(member, True, ttl)
+                inside.add(member)
+            return inside
+
     def discard(self, key: str, members: Sequence[str]) -> int:
         """Remove."""
         with self._server.reach():

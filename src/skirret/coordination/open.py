@@ -23,6 +23,11 @@ PLUGINS = Plugins(
 )
 
 
+def keeps_state(url: str) -> bool:
+    """Whether the server at an address can keep what workers share."""
+    return PLUGINS.knows(parse(url).scheme)
+
+
 def open_coordination(url: str, options: Mapping[str, Any] = MappingProxyType({})) -> Coordination:
     """The coordination at an address; no connection is made before it is needed.
 

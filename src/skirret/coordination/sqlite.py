@@ -93,6 +93,24 @@ class SqliteCoordination(Coordination):
             )
         return new
 
+    def enter(self, key: str, members: Sequence[str], limit: int, ttl: float) -> set[str]:
+        """Renew who is in, let others in while there is room, in one transaction."""
+        now, key = clock.wall(), storable(key)
+        inside: set[str] = set()
+        with self._store.writing(durable=False) as connection:
+            connection.execute("DELETE FROM member WHERE key = ? AND expires <= ?", (key, now))
+            room = limit - connection.execute("SELECT COUNT(*) FROM member WHERE key = ?", (key,)).fetchone()[0]
+            look = "SELECT 1 FROM member WHERE key = ? AND member = ?"
+            for member in members:
+                name = storable(member)
+                if connection.execute(look, (key, name)).fetchone() is None:
+                    if room <= 0:
+                        continue
+                    room -= 1
+                connection.execute("INSERT OR REPLACE INTO member VALUES (?, ?, ?)", (key, name, now + ttl))
+                inside.add(member)
+        return inside
+
     def discard(self, key: str, members: Sequence[str]) -> int:
         """Remove."""
         now, key = clock.wall(), storable(key)

@@ -23,6 +23,9 @@ def result_options(conf: Conf) -> dict[str, Any]:
     return {**options, **(conf.result_backend_transport_options or {})}
 
 
-def coordination_options(conf: Conf) -> dict[str, Any]:
-    """What the coordination is opened with: as the broker where it is on the broker's server, else nothing."""
-    return {} if conf.coordination_url else broker_options(conf)
+def coordination_options(conf: Conf, url: str) -> dict[str, Any]:
+    """What the coordination at `url` is opened with: as the broker or result store if it is theirs, else nothing."""
+    if conf.coordination_url:
+        return {}
+    is_result_store = url == conf.result_backend and url != conf.broker_url
+    return result_options(conf) if is_result_store else broker_options(conf)

@@ -93,5 +93,5 @@ def _fetcher(app: Skirret, supervisor: Supervisor, limits: Limits) -> Fetcher:
         limits,
         supervisor.rules.max_bytes,
         supervisor.loop.call_from_thread,
-        Told(supervisor.taken, supervisor.settled, supervisor.fenced, supervisor.ending.closed),
+        Told(supervisor.taken, supervisor.settled, supervisor.fenced, supervisor.ending.closed, supervisor.claimed),
     )

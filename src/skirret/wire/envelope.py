@@ -19,13 +19,14 @@ from skirret.serializers import json
 from skirret.serializers.limits import DEFAULT, MAX_BYTES, Limits, breach, is_plain
 from skirret.wire import fields, task
 from skirret.wire.fields import Refused, malformed
+from skirret.wire.marks import HEADER, Marks, from_header
 from skirret.wire.received import Received, decode, unpack
 from skirret.wire.usual import SMALL, Count, Limit, Name, has_nul
 
 __all__ = ["Head", "Received", "decode", "encode", "head"]
 
 
-class Head(msgspec.Struct, gc=False, kw_only=True):
+class Head(msgspec.Struct, gc=False, kw_only=True, rename={"marks": HEADER}):
     """What admission must know of a message; field meanings are those of ``TaskMessage``, times as ISO text.
 
     `size` is the raw message's, in bytes; `compression` a content type; `legacy` says protocol 1.
@@ -52,6 +53,7 @@ class Head(msgspec.Struct, gc=False, kw_only=True):
     stamps: dict[str, Any] | None = None
     origin: str | None = None
     shadow: str | None = None
+    marks: Marks | None = None
     size: int = 0
     legacy: bool = False
 
@@ -202,6 +204,7 @@ def _careful(raw: bytes, max_bytes: int, limits: Limits, accept: Collection[str]
         stamps=whole.stamps,
         origin=whole.origin,
         shadow=whole.shadow,
+        marks=from_header(envelope.headers.get(HEADER)),
         size=len(raw),
         legacy=legacy,
     )

@@ -64,12 +64,16 @@ class Dispatcher:
 
     Args:
         durations: the run times learnt so far.
+        prefetch: how many tasks of over 10 ms are held for each slot at most; None leaves it to what is learnt.
+        lean: hold and take nothing for which no slot is free.
     """
 
-    def __init__(self, durations: Durations) -> None:
+    def __init__(self, durations: Durations, *, prefetch: int | None = None, lean: bool = False) -> None:
         self.pending: deque[Job] = deque()
         self.suspects: deque[Job] = deque()
         self.durations = durations
+        self._prefetch = prefetch
+        self._lean = lean
         self._mean: float | None = None
         self._assigned_at = self._suspected_at = clock.monotonic()
 
@@ -141,7 +145,7 @@ class Dispatcher:
         while pending and load < end and held < child.most:
             job = pending[0]
             expected = job.expected = expected_of(job.head.task) + OVERHEAD
-            if held >= child.slots and (job.early or load + expected > hold):
+            if held >= child.slots and (job.early or load + expected > hold or self._lean):
                 break
             pending.popleft()
             if job.early and not job.acked:
@@ -178,8 +182,13 @@ class Dispatcher:
     def _is_clean(self, child: ChildLine) -> bool:
         return child.held() == 0 and child.unsettled < HOLD_WORK * child.slots
 
-    def want(self, children: Sequence[ChildLine]) -> int:
-        """How many more messages to take now."""
+    def want(self, children: Sequence[ChildLine], turned_away: int = 0) -> int:
+        """How many more messages to take now.
+
+        Args:
+            children: what there is room in.
+            turned_away: how many of the last ones were not to run yet: behind them there may be work for a free slot.
+        """
         cost = (UNKNOWN if self._mean is None else self._mean) + OVERHEAD
         room = 0
         slots = 0
@@ -189,7 +198,21 @@ class Dispatcher:
                 by_work = int(max(0.0, HOLD_WORK * child.slots - child.load) / cost)
                 room += max(child.free(), min(by_work, child.most - child.held()))
         ahead = int(LOOKAHEAD * slots / cost) if slots else 0
+        if self._lean or (self._prefetch is not None and cost >= HOLD_WORK):
+            room, ahead = min(room + ahead, self._allowed(children)), 0
+        if room and turned_away:
+            ahead += 2 * turned_away
         return max(0, min(MAX_TAKE, room + ahead - len(self.pending)))
+
+    def _allowed(self, children: Sequence[ChildLine]) -> int:
+        """How many more tasks may be held where a setting says how many that may be."""
+        if self._lean or self._prefetch is None:
+            return sum(child.free() for child in children if not child.isolated)
+        return sum(
+            max(0, self._prefetch * child.slots - child.held())
+            for child in children
+            if child.accepts() and not child.isolated
+        )
 
     def take_back(self, children: Iterable[ChildLine]) -> None:
         """Recall unstarted frames from children that have not reported for a while."""

@@ -13,10 +13,9 @@ import logging
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 from skirret import backoff, clock
 from skirret.backends.base import ResultBackend
@@ -27,10 +26,14 @@ from skirret.errors import BackendError, ImproperlyConfigured, OperationalError
 from skirret.message import Delivery, Malformed, Publication, Record
 from skirret.outcome import Ack, DeadLetter, Retry, Settlement
 from skirret.wire.envelope import Head, head
+from skirret.worker.claim import Claim
 from skirret.worker.consuming import Consuming
+from skirret.worker.fleet import Fleet
+from skirret.worker.outbox import empty
+from skirret.worker.settle import without_result
+from skirret.worker.uniques import Uniques
 
 logger = logging.getLogger("skirret.worker")
-T = TypeVar("T")
 
 MAX_SETTLE = 1000
 
@@ -54,6 +57,7 @@ class Told:
     settled: Callable[[list[Settlement], list[bool]], object]
     fenced: Callable[[], object]
     closed: Callable[[], object]
+    claimed: Callable[[list[int], list[tuple[int, float]]], object]
 
 
 class Fetcher(threading.Thread):
@@ -88,6 +92,8 @@ class Fetcher(threading.Thread):
         self._coordination = coordination
         self._together = False
         self._consuming = Consuming(queues, coordination)
+        self._uniques = Uniques(coordination)
+        self._fleet = Fleet(coordination, limits.lease, self._claimed, self._uniques)
         self._limits = limits
         self._max_bytes = max_bytes
         self._call = call
@@ -162,6 +168,28 @@ class Fetcher(threading.Thread):
         self._call = lambda _callback: None
         self.finish()
 
+    @property
+    def shares(self) -> bool:
+        """Whether there is a server that keeps what workers share."""
+        return self._coordination is not None
+
+    def claim(self, claims: Iterable[Claim]) -> None:
+        """Ask whether jobs may begin that the whole fleet limits; each is answered by ``claimed``, within about 1 s."""
+        self._fleet.ask(claims)
+        self._wake()
+
+    def leave(self, tags: Iterable[int], *, again: bool) -> None:
+        """Jobs are over that were acknowledged before they began; what they had of the fleet's is free.
+
+        Except, if they will be retried (`again`), the keys that make them the only ones.
+        """
+        self._fleet.leave(tags, again=again)
+        self._wake()
+
+    def hold(self, tag: int, key: str, owner: str, *, early: bool) -> None:
+        """A message is held whose end gives a key of uniqueness free; see ``Uniques.hold``."""
+        self._uniques.hold(tag, key, owner, early=early)
+
     def finish(self) -> None:
         """Settle what was handed over, release the rest, end the incarnation; answered by ``closed``."""
         self._closing = clock.Deadline(LAST_PATIENCE)
@@ -169,6 +197,7 @@ class Fetcher(threading.Thread):
 
     def begin_anew(self) -> None:
         """After ``fenced``: forget what was said of the old incarnation's messages; the next one may begin."""
+        self._fleet.forget()
         self._settlements.clear()
         self._wanted = 0
         self._fenced = False
@@ -200,6 +229,7 @@ class Fetcher(threading.Thread):
                 if not self._patience(None):
                     break
         self._part()
+        self._fleet.end()
         self._call(self._told.closed)
 
     def _round(self) -> bool:
@@ -211,6 +241,7 @@ class Fetcher(threading.Thread):
             return False
         consumer = self._consumer or self._begin()
         self._drain(consumer)
+        self._fleet.serve()
         if clock.monotonic() >= self._next_beat:
             self._beat(consumer)
         if consumer.fenced or self._consumer is None:
@@ -218,17 +249,23 @@ class Fetcher(threading.Thread):
         if self._closing:
             return bool(self._settlements or self._stored or self._published)
         self._consuming.follow(self._broker, consumer)
-        patience = max(0.0, min(self._next_beat, self._consuming.next_look) - clock.monotonic())
+        looks = (self._next_beat, self._consuming.next_look, self._fleet.next_look())
+        patience = max(0.0, min(looks) - clock.monotonic())
         if self._wanted > 0 and self._consuming.names:
             self._take(consumer, patience)
         elif not self._settlements:
             self._awake.wait(patience)
         return True
 
+    def _claimed(self, granted: list[int], refused: list[tuple[int, float]]) -> None:
+        self._call(partial(self._told.claimed, granted, refused))
+
     def _begin(self) -> Consumer:
         names = self._consuming.begin(self._broker)
         self._together = self._backend.enabled and self._broker.settles(self._backend)
         self.cid = secrets.token_hex(16)
+        self._fleet.begin(self.cid)
+        self._uniques.begin()
         self._consumer = self._broker.consumer(names, self.cid, limits=self._limits)
         self._next_beat = 0.0
         return self._consumer
@@ -247,6 +284,7 @@ class Fetcher(threading.Thread):
             self._fence()
             return
         self._next_beat = clock.monotonic() + self._limits.beat
+        self._fleet.renew()
         reaped = consumer.reap()
         if consumer.fenced:
             self._fence()
@@ -293,17 +331,19 @@ class Fetcher(threading.Thread):
 
     def _drain(self, consumer: Consumer) -> None:
         # States reported on the way come first: the outcomes that follow them are newer.
-        _empty(self._stored, self._backend.store, "A result could not be stored and is dropped")
+        empty(self._stored, self._backend.store, "A result could not be stored and is dropped")
         while self._settlements:
             batch = [self._settlements[i] for i in range(min(MAX_SETTLE, len(self._settlements)))]
+            self._uniques.ending(batch)
             flags = self._settle(consumer, batch)
             for _ in batch:
                 self._settlements.popleft()
+            self._fleet.settled(batch)
             self._call(partial(self._told.settled, batch, flags))
             if consumer.fenced:
                 self._fence()
                 return
-        _empty(self._published, self._broker.publish, "A message that follows from a task could not be published")
+        empty(self._published, self._broker.publish, "A message that follows from a task could not be published")
 
     def _settle(self, consumer: Consumer, batch: list[Settlement]) -> list[bool]:
         try:
@@ -322,16 +362,7 @@ class Fetcher(threading.Thread):
         records = [s.result for s in batch if isinstance(s, (Ack, Retry, DeadLetter)) and s.result is not None]
         if records and self._backend.enabled and consumer.beat():
             self._backend.store(records)
-        stripped: list[Settlement] = []
-        for settlement in batch:
-            if isinstance(settlement, Ack):
-                settlement = Ack(tag=settlement.tag, successors=settlement.successors)
-            elif isinstance(settlement, Retry):
-                settlement = Retry(tag=settlement.tag, publication=settlement.publication)
-            elif isinstance(settlement, DeadLetter):
-                settlement = DeadLetter(tag=settlement.tag, reason=settlement.reason, successors=settlement.successors)
-            stripped.append(settlement)
-        return stripped
+        return [without_result(settlement) for settlement in batch]
 
     def _patience(self, exc: Exception | None) -> bool:
         if self._closing and self._closing.passed():
@@ -347,22 +378,3 @@ class Fetcher(threading.Thread):
             self._awake.clear()
             self._awake.wait(pause.left())
         return True
-
-
-def _empty(waiting: deque[T], carry_out: Callable[[list[T]], object], complaint: str) -> None:
-    """Carry out all that waits in one call; what fails for a reason that no patience mends is told and dropped."""
-    batch = [waiting[i] for i in range(len(waiting))]
-    try:
-        if batch:
-            carry_out(batch)
-    except (OperationalError, BackendError):
-        raise
-    except Exception:
-        if len(batch) > 1:
-            for one in batch:
-                _empty(deque([one]), carry_out, complaint)
-                waiting.popleft()
-            return
-        logger.exception(complaint)
-    for _ in batch:
-        waiting.popleft()

@@ -20,6 +20,8 @@ class TaskTraits(msgspec.Struct, kw_only=True, omit_defaults=True):
         max_retries: how many there are; None is without end.
         time_limit, soft_time_limit: seconds.
         rate_limit: such as ``10/m``.
+        rate_limit_scope: ``worker``, each for itself, or ``fleet``, all together.
+        max_concurrency: how many may run at a time in the whole fleet; None is no limit.
         send_events: monitors may hear of it.
     """
 
@@ -34,6 +36,8 @@ class TaskTraits(msgspec.Struct, kw_only=True, omit_defaults=True):
     time_limit: float | None = None
     soft_time_limit: float | None = None
     rate_limit: str | None = None
+    rate_limit_scope: str = "worker"
+    max_concurrency: int | None = None
     send_events: bool = True
 
 

@@ -29,6 +29,10 @@ class Rules:
         self.tasks = tasks
         self.stores_results = stores_results
         self.grace: float | None = conf.worker_grace if grace is None else grace
+        multiplier = int(conf.worker_prefetch_multiplier) if conf.is_set("worker_prefetch_multiplier") else 0
+        self.prefetch = multiplier or None  # as in Celery, 0 sets no bound
+        self.lean = bool(conf.worker_disable_prefetch)
+        self.rate_limits = not conf.worker_disable_rate_limits
         self.patience = float(conf.unknown_task_patience)
         self.crashes = int(conf.worker_crash_limit)
         self.max_bytes = int(conf.message_max_bytes)

@@ -41,6 +41,17 @@ def pause_after(crashes: int) -> float:
     return 0.0 if crashes == 0 else float(2.0 ** (crashes - 1))
 
 
+def without_result(told: Settlement) -> Settlement:
+    """The same settlement for a broker that keeps no results: they are stored already."""
+    if isinstance(told, Ack):
+        return Ack(tag=told.tag, successors=told.successors)
+    if isinstance(told, Retry):
+        return Retry(tag=told.tag, publication=told.publication)
+    if isinstance(told, DeadLetter):
+        return DeadLetter(tag=told.tag, reason=told.reason, successors=told.successors)
+    return told
+
+
 class Records:
     """What is stored for tasks that no child can tell of. Each is None where nothing is to be kept.
 

@@ -22,6 +22,7 @@ from skirret.worker.ending import Children, Ending
 from skirret.worker.events.tasks import TaskEvents
 from skirret.worker.fetch import Fetcher, Taken
 from skirret.worker.frames import Outcome, Report, Said, Told, Up
+from skirret.worker.gates import Gates
 from skirret.worker.job import Job
 from skirret.worker.limits import UNLIMITED, TimeLimits
 from skirret.worker.loop import Loop, Timer
@@ -47,7 +48,8 @@ class Supervisor:
         self.loop = loop
         self.rules = rules
         self.records = Records(rules)
-        self.dispatcher = Dispatcher(Durations())
+        self.gates = Gates(rules.tasks, enabled=rules.rate_limits)
+        self.dispatcher = Dispatcher(Durations(), prefetch=rules.prefetch, lean=rules.lean)
         self.losses = Losses(rules, self.records, self.dispatcher)
         self.condemned = Condemned(loop, self.dispatcher)
         self.limits = TimeLimits(loop, rules.tasks, self.dispatcher, self._overdue)
@@ -64,10 +66,16 @@ class Supervisor:
         self.ending = Ending(loop, self.dispatcher, self.losses, rules.grace, self._acking, self.pump)
 
     def attach(self, pool: Children, fetcher: Fetcher) -> None:
-        """Work with these children and this fetcher from now on."""
+        """Work with these children and this fetcher from now on.
+
+        Raises:
+            ImproperlyConfigured: tasks have limits across the fleet, and nothing is shared.
+        """
+        if self.gates:
+            self.gates.check(shares=fetcher.shares)
         self.pool = self.ending.pool = self.condemned.pool = pool
         self.limits.children, self.limits.kills = pool.children, pool.kills
-        self.fetcher = self.ending.taker = self.losses.server = fetcher
+        self.fetcher = self.ending.taker = self.losses.server = self.gates.server = fetcher
 
     @property
     def children(self) -> list[ChildLine]:
@@ -98,6 +106,11 @@ class Supervisor:
                 settlements.append(self._refused(delivery, head, decision))
         if settlements:
             self.fetcher.settle(settlements)
+        if self.gates:
+            jobs = self.gates.through(jobs)
+        self._begin(jobs)
+
+    def _begin(self, jobs: Sequence[Job]) -> None:
         if self.told is not None:
             self.told.received(jobs)
         self.dispatcher.add(jobs)
@@ -114,6 +127,8 @@ class Supervisor:
                 child.reserved -= 1
                 if carried_out:
                     job.acked = True
+                    if self.gates:
+                        self.gates.acked(job)
                     self._start_acked(child, job)
                 continue
             if not carried_out:
@@ -121,9 +136,19 @@ class Supervisor:
         self.pump()
         self.ending.finish_if_done()
 
+    def claimed(self, granted: Sequence[int], refused: Sequence[tuple[int, float]]) -> None:
+        """The fleet's limits were asked: these may begin, those come back later."""
+        jobs = self.gates.answered(granted, refused)
+        if self.ending.running:
+            self._begin(jobs)
+        else:
+            self.losses.release(jobs)
+            self.pump()
+
     def fenced(self) -> None:
         """Our lease ran out: what we hold runs elsewhere. Stop running it and begin anew."""
         self._asked = False
+        self.gates.forget()
         self._acking.clear()
         for child, job in self._settling.values():
             child.settled(job)
@@ -165,7 +190,10 @@ class Supervisor:
                 if job.stale or job.acked:
                     child.settled(job)
                 if job.acked:
-                    self._follow_up(settlement(tag, frame, now=now))
+                    end = settlement(tag, frame, now=now)
+                    self._follow_up(end)
+                    if self.gates.early:
+                        self.gates.ended((job,), again=isinstance(end, Retry))
                 elif not job.stale:
                     self._settling[tag] = (child, job)
                     settlements.append(settlement(tag, frame, now=now))
@@ -196,6 +224,8 @@ class Supervisor:
             self.losses.convict(suspects, how)
         else:
             self.losses.doubt(suspects)
+        if self.gates.early:
+            self.gates.ended((*innocent, *suspects))
         self.ending.give_back()
         self.pump()
         self.ending.finish_if_done()
@@ -209,8 +239,8 @@ class Supervisor:
             self.fetcher.settle([Ack(tag=job.delivery.tag)])
         if self.dispatcher.suspects:
             self.pool.isolate()
-        if self.ending.running and not self._asked:
-            want = self.dispatcher.want(children)
+        if self.ending.running and not (self._asked or self.gates.asking):
+            want = self.dispatcher.want(children, self.gates.turned_away)
             if want >= EAGER_REFILL or (want > 0 and not self.dispatcher.pending):
                 self._asked = True
                 self.fetcher.want(want)
@@ -246,15 +276,21 @@ class Supervisor:
         job.alone = delivery.crashes > 0 or job.doubted
         if self.limits.any or head.timelimit != UNLIMITED:
             job.limit = self.limits.limit_of(head)
+        if head.marks is not None:
+            self.gates.note(delivery.tag, head, early=job.early)
         return job
 
     def _overdue(self, child: ChildLine, job: Job, hard: float) -> None:
         """A job ran longer than its hard limit: it has failed, whatever it says from now on."""
         if self.condemned.cut(child, job):
             self.losses.overdue(job, hard)
+            if self.gates.early:
+                self.gates.ended((job,))
             self.pump()
 
     def _refused(self, delivery: Delivery, head: Head | Malformed, decision: admission.Decision) -> Settlement:
+        if isinstance(head, Head) and head.marks is not None:
+            self.gates.note(delivery.tag, head, early=False)
         match decision:
             case admission.Delay(due):
                 return Defer(tag=delivery.tag, due=due)
@@ -303,7 +339,9 @@ class Supervisor:
         self.ending.give_back()
         self.pump()
         if self.ending.running:
-            self.losses.release(self.dispatcher.hopeless())
+            hopeless = self.dispatcher.hopeless()
+            self.gates.returned(hopeless)
+            self.losses.release(hopeless)
         else:
             self.ending.finish_if_done()
 

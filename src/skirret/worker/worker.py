@@ -205,7 +205,9 @@ class Worker:
         rules: Rules,
     ) -> Fetcher:
         supervisor = self.supervisor
-        told = Told(supervisor.taken, supervisor.settled, supervisor.fenced, supervisor.ending.closed)
+        told = Told(
+            supervisor.taken, supervisor.settled, supervisor.fenced, supervisor.ending.closed, supervisor.claimed
+        )
         if self.service.meter is not None:
             told.taken, told.settled = self.service.meter.counting(told.taken, told.settled)
         call = self.loop.call_from_thread
@@ -223,7 +225,7 @@ class Worker:
 
     def _connect(self) -> tuple[Broker, ResultBackend, Coordination | None]:
         url, conf = self.manifest.coordination_url, self.conf
-        shared = open_coordination(url, coordination_options(conf)) if url else None
+        shared = open_coordination(url, coordination_options(conf, url)) if url else None
         return self._open_broker(), open_backend(self.manifest.backend_url, result_options(conf)), shared
 
     def _renew(self) -> None:

@@ -11,7 +11,7 @@ import warnings
 import pytest
 
 from skirret import Skirret
-from skirret.errors import EmbeddedBrokerWarning
+from skirret.errors import EmbeddedBrokerWarning, ImproperlyConfigured
 from tests.unit.app.conftest import sent
 
 
@@ -250,3 +250,21 @@ def test_parent_and_forked_children_publish_to_the_embedded_file(tmp_path):
     program.write_text(textwrap.dedent(PROGRAM))
     done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout.strip(), done.stderr) == ("17", "")
+
+
+def test_shared_state_is_kept_by_the_broker_else_by_the_result_store_else_by_none(monkeypatch, tmp_path):
+    def place(**settings):
+        return Skirret("state", set_as_current=False, **settings).clients.coordination_url()
+
+    assert place(broker="memory://a", result_backend="memory://b") == "memory://a"
+    assert place(broker="parrot://a", result_backend="memory://b") == "memory://b"
+    assert place(broker="parrot://a", result_backend="memory://b", coordination_url="memory://c") == "memory://c"
+    assert place(broker="parrot://a", result_backend="parrot://b") is None
+    assert place(broker="parrot://a") is None
+
+
+def test_where_nothing_keeps_shared_state_what_needs_it_is_refused_with_a_way_out():
+    app = Skirret("state", set_as_current=False, broker="parrot://user:secret@a")
+    with pytest.raises(ImproperlyConfigured, match="set coordination_url") as refused:
+        app.pause_queue("celery")
+    assert "secret" not in str(refused.value)

@@ -37,7 +37,7 @@ class Bench:
         self.shared = MemoryCoordination(name)
         self.seen: list[str] = []
         self.fences = 0
-        told = Told(self._taken, bool, self._fenced, bool)
+        told = Told(self._taken, bool, self._fenced, bool, bool)
         self.fetcher = Fetcher(
             flaky(self.broker, self.faults), MemoryBackend(name), flaky(self.shared, self.faults), [Queue(name="a")],
             Limits(lease=30, beat=0.02), 1_000_000, lambda call: call(), told,

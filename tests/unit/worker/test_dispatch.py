@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from skirret import clock
+from skirret.settings import Conf
 from skirret.worker import dispatch
 from skirret.worker.dispatch import Dispatcher
 from skirret.worker.durations import Durations
+from skirret.worker.rules import Rules
 from tests.unit.worker.crew import Pair, job
 
 
@@ -270,3 +272,69 @@ def test_a_slow_task_begins_only_when_the_one_before_it_is_settled(dispatcher: D
     line.settled(finished)
     dispatcher.assign([line])
     assert len(line.outstanding) == 1
+
+
+# -- what the settings say of prefetching --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wide(time: Time) -> Iterator[Pair]:
+    pair = Pair(slots=10)
+    yield pair
+    pair.close()
+
+
+@pytest.mark.parametrize("prefetch, idle, busy", [(None, 28, 18), (1, 10, 0), (2, 20, 10), (4, 28, 18)])
+def test_a_multiplier_bounds_how_many_slow_tasks_are_taken(
+    time: Time, wide: Pair, prefetch: int | None, idle: int, busy: int
+) -> None:
+    dispatcher = Dispatcher(Durations(), prefetch=prefetch)
+    for _ in range(50):
+        dispatcher.learn("t", 0.011)
+    assert dispatcher.want([wide.line]) == idle
+    dispatcher.add([job(n) for n in range(12)])
+    dispatcher.assign([wide.line])
+    assert len(wide.line.outstanding) == 10
+    dispatcher.clear()
+    assert dispatcher.want([wide.line]) == busy
+
+
+def test_a_multiplier_leaves_small_tasks_alone(time: Time, pairs: list[Pair]) -> None:
+    free, bound = Dispatcher(Durations()), Dispatcher(Durations(), prefetch=1)
+    for dispatcher in (free, bound):
+        for _ in range(50):
+            dispatcher.learn("t", 0.0001)
+    assert bound.want(lines(pairs)) == free.want(lines(pairs)) > 100
+    bound.add([job(n) for n in range(20)])
+    bound.assign(lines(pairs))
+    assert len(bound.pending) == 0
+
+
+def test_without_prefetching_nothing_is_taken_or_held_beyond_the_free_slots(time: Time, pairs: list[Pair]) -> None:
+    dispatcher = Dispatcher(Durations(), lean=True)
+    for _ in range(50):
+        dispatcher.learn("t", 0.0001)
+    assert dispatcher.want(lines(pairs)) == 2
+    dispatcher.add([job(1)])
+    assert dispatcher.want(lines(pairs)) == 1
+    dispatcher.add([job(2), job(3)])
+    dispatcher.assign(lines(pairs))
+    assert [len(pair.line.outstanding) for pair in pairs] == [1, 1]
+    assert len(dispatcher.pending) == 1
+    assert dispatcher.want(lines(pairs)) == 0
+
+
+@pytest.mark.parametrize(
+    "settings, expected",
+    [
+        ({}, (None, False)),
+        ({"worker_prefetch_multiplier": 4}, (4, False)),
+        ({"worker_prefetch_multiplier": 0}, (None, False)),
+        ({"worker_disable_prefetch": True}, (None, True)),
+    ],
+)
+def test_only_a_multiplier_that_somebody_set_is_a_bound(settings: dict, expected: tuple) -> None:
+    conf = Conf()
+    conf.update(settings)
+    rules = Rules({}, Conf.from_plain(conf.plain()), stores_results=False)
+    assert (rules.prefetch, rules.lean) == expected

@@ -50,7 +50,7 @@ class Bench:
             Limits(lease=30, beat=self.beat),
             1_000_000,
             self._call,
-            Told(say("taken"), say("settled"), say("fenced"), say("closed")),
+            Told(say("taken"), say("settled"), say("fenced"), say("closed"), say("claimed")),
         )
         self.fetcher.start()
         return self.fetcher

@@ -29,6 +29,7 @@ _COMPARE_AND_SET = _script("compare_and_set")
 _INCREMENT = _script("increment")
 _TAKE_TOKENS = _script("take_tokens")
 _ADD = _script("add")
+_ENTER = _script("enter")
 _DISCARD = _script("discard")
 _CONTAINS = _script("contains")
 _MEMBERS = _script("members")
@@ -79,6 +80,16 @@ class RedisCoordination(Coordination):
     def add(self, key: str, members: Sequence[str], ttl: float | None = None) -> int:
         """Add or renew."""
         return sum(self._in_chunks(_ADD, key, members, _life(ttl)))
+
+    def enter(self, key: str, members: Sequence[str], limit: int, ttl: float) -> set[str]:
+        """Renew who is in, let others in while there is room."""
+        inside: set[str] = set()
+        for i in range(0, len(members), CHUNK):
+            chunk = members[i : i + CHUNK]
+            words = [limit, _life(ttl), *(_bytes(one) for one in chunk)]
+            places = self._store.run(_ENTER, [self._name("set", key)], words)
+            inside.update(chunk[place] for place in places)
+        return inside
 
     def discard(self, key: str, members: Sequence[str]) -> int:
         """Remove."""

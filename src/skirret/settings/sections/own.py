@@ -22,6 +22,11 @@ class OwnSettings(Section):
     coordination_url: str | None = option(
         None, "Address of the server that keeps revokes, limits, unique keys and leases, where the broker cannot."
     )
+    task_default_rate_limit_scope: str = option(
+        "worker",
+        "Whom rate limits are counted for: `worker`, each worker for itself, or `fleet`, all workers together.",
+        choices=("worker", "fleet"),
+    )
     broker_publish_timeout: float = option(
         5.0, "How long publishing may take in all before OperationalError is raised.", unit="seconds", minimum=0
     )

@@ -32,7 +32,8 @@ class WorkerSettings(Section):
     )
     worker_prefetch_multiplier: int = option(
         4,
-        "How many slow tasks a worker holds for each slot; unless set, Skirret adapts to how long tasks take.",
+        "How many tasks of over 10 ms a worker holds for each slot at most, 0 for no bound; unless set, Skirret adapts "
+        "to how long tasks take.",
         minimum=0,
         old="CELERYD_PREFETCH_MULTIPLIER",
     )

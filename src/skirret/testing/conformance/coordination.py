@@ -195,6 +195,45 @@ class CoordinationExam:
         assert coordination.add(key, ["a"], ttl=3600.0) in {0, 1}  # 1 if the machine slept through its life
         eventually(lambda: coordination.members(key) == ["a"])
 
+    # -- sets with room for so many ------------------------------------------------------------------------------
+
+    def test_a_set_lets_in_as_many_as_it_has_room_for_in_their_order(
+        self, coordination: Coordination, second_coordination: Coordination, key: str
+    ) -> None:
+        assert coordination.enter(key, ["b", "a", "c"], 2, 3600.0) == {"a", "b"}
+        assert second_coordination.enter(key, ["d"], 2, 3600.0) == set()
+        assert coordination.members(key) == ["a", "b"]
+        assert second_coordination.enter(key, ["c", "a"], 2, 3600.0) == {"a"}, "who is in stays in"
+        assert coordination.enter(key, [], 2, 3600.0) == set()
+        assert second_coordination.discard(key, ["b"]) == 1
+        assert second_coordination.enter(key, ["d", "c"], 2, 3600.0) == {"d"}
+        assert coordination.members(key) == ["a", "d"]
+
+    def test_a_set_that_is_over_its_limit_keeps_who_is_in_and_lets_nobody_in(
+        self, coordination: Coordination, key: str
+    ) -> None:
+        assert coordination.enter(key, ["a", "b", "c"], 3, 3600.0) == {"a", "b", "c"}
+        assert coordination.enter(key, ["d", "a", "b", "c"], 1, 3600.0) == {"a", "b", "c"}
+        coordination.discard(key, ["a", "b", "c"])
+        assert coordination.enter(key, ["a"], 0, 3600.0) == set()
+
+    def test_who_does_not_come_again_loses_the_place_and_who_does_keeps_it(
+        self, coordination: Coordination, second_coordination: Coordination, key: str
+    ) -> None:
+        coordination.enter(key, ["a", "b"], 2, self.shortest_ttl)
+        coordination.enter(key, ["a"], 2, 3600.0)
+        eventually(lambda: second_coordination.enter(key, ["c"], 2, 3600.0) == {"c"})
+        assert coordination.members(key) == ["a", "c"]
+        assert coordination.enter(key, ["b"], 2, 3600.0) == set()
+
+    def test_a_crowd_gets_no_more_places_than_there_are(
+        self, coordination: Coordination, second_coordination: Coordination, key: str
+    ) -> None:
+        clients = [coordination, second_coordination] * 2
+        inside = at_once(4, lambda n: [clients[n].enter(key, [f"{n}-{one}"], 5, 3600.0) for one in range(5)])
+        assert sum(len(each) for mine in inside for each in mine) == 5
+        assert len(coordination.members(key)) == 5
+
     # -- leases --------------------------------------------------------------------------------------------------
 
     def test_a_lease_has_one_owner(
@@ -253,6 +292,7 @@ class CoordinationExam:
             lambda: coordination.increment(key),
             lambda: coordination.take_tokens(key, 1.0, 1.0),
             lambda: coordination.add(key, ["a"]),
+            lambda: coordination.enter(key, ["a"], 1, 1.0),
             lambda: coordination.discard(key, ["a"]),
             lambda: coordination.contains(key, ["a"]),
             lambda: coordination.members(key),

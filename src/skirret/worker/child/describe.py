@@ -89,6 +89,8 @@ def _traits(task: Any) -> TaskTraits:
         time_limit=task.time_limit,
         soft_time_limit=task.soft_time_limit,
         rate_limit=None if task.rate_limit is None else str(task.rate_limit),
+        rate_limit_scope=str(task.rate_limit_scope),
+        max_concurrency=None if task.max_concurrency is None else int(task.max_concurrency),
         send_events=bool(task.send_events),
     )
 
