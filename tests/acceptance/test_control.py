@@ -240,6 +240,59 @@ def test_shutdown_ends_a_worker_when_its_tasks_are_done(project):
         assert result.get(timeout=PATIENCE) == "n"
 
 
+def pids(project: Project) -> set[int]:
+    """The processes of the pool's children."""
+    return set(project.app.control.inspect(timeout=5.0).stats()["w1@h"]["pool"]["processes"])
+
+
+@pytest.mark.parametrize("options", ["-P prefork -c 2", "-P threads -c 2"])
+def test_a_pool_grows_and_shrinks_and_running_tasks_finish(project, options):
+    control = project.app.control
+    with project.worker(options):
+        napping = [project.tasks.nap.delay(f"n{number}", 2.0) for number in range(2)]
+        until(lambda: len(project.ledger()) == 2)
+        assert control.pool_grow(2, reply=True, timeout=5.0) == [{"w1@h": {"ok": "pool will grow"}}]
+        more = [project.tasks.nap.delay(f"m{number}", 0.1) for number in range(2)]
+        until(lambda: {"end m0", "end m1"} <= set(project.ledger()))
+        assert control.pool_shrink(3, reply=True, timeout=5.0) == [{"w1@h": {"ok": "pool will shrink"}}]
+        assert [result.get(timeout=PATIENCE) for result in (*napping, *more)] == ["n0", "n1", "m0", "m1"]
+        until(lambda: len(pids(project)) == 1)
+        (reply,) = control.pool_shrink(1, reply=True, timeout=5.0)
+        assert "cannot shrink" in reply["w1@h"]["error"]
+        assert project.tasks.mark.delay("m").get(timeout=PATIENCE) == "m"
+
+
+def test_autoscale_follows_the_load(project):
+    with project.worker("--autoscale 4,1"):
+        assert len(pids(project)) == 1
+        napping = [project.tasks.nap.delay(f"n{number}", 3.0) for number in range(4)]
+        until(lambda: len(project.ledger()) == 4)
+        (reply,) = project.app.control.autoscale(3, 2, reply=True, timeout=5.0)
+        assert reply == {"w1@h": {"ok": "autoscale now max=3 min=2"}}
+        assert len([result.get(timeout=PATIENCE) for result in napping]) == 4
+        until(lambda: len(pids(project)) == 3)
+
+
+def test_a_pool_restarts_with_new_code_and_an_app_that_is_broken_changes_nothing(project):
+    source = project.directory / "control_app.py"
+    control = project.app.control
+    with project.worker("-c 1") as worker:
+        first, running_one = pids(project), project.tasks.nap.delay("n", 2.0)
+        until(project.ledger)
+        text = source.read_text()
+        source.write_text(text.replace("return name", "return name.upper()"))
+        assert control.pool_restart(reply=True, timeout=10.0) == [{"w1@h": {"ok": "reload started"}}]
+        until(lambda: not first & pids(project))
+        assert running_one.get(timeout=PATIENCE) == "n"
+        assert project.tasks.mark.delay("m").get(timeout=PATIENCE) == "M"
+        second = pids(project)
+        source.write_text(text + "\nraise RuntimeError('broken')\n")
+        control.pool_restart(reply=True, timeout=10.0)
+        worker.wait_until_it_says("everything stays as it was")
+        assert pids(project) == second
+        assert project.tasks.mark.delay("o").get(timeout=PATIENCE) == "O"
+
+
 def test_the_command_line_asks_and_tells(project):
     assert project.cli("status") == (75, project.cli("inspect ping")[1])
     with project.worker(), project.worker(name="w2@h"):

@@ -100,6 +100,8 @@ COMMANDS = [
     ("time_limit", {"task_name": "nobody", "soft": 10, "hard": 20}),
     ("add_consumer", {"queue": "further"}),
     ("cancel_consumer", {"queue": "further"}),
+    ("pool_grow", {"n": 1}),
+    ("pool_shrink", {"n": 1}),
     ("enable_events", {}),
     ("enable_events", {}),
     ("disable_events", {}),

@@ -16,10 +16,11 @@ from skirret.worker.events.node import node_events
 from skirret.worker.fetch import Fetcher, Told
 from skirret.worker.loop import Loop
 from skirret.worker.options import WorkerOptions
-from skirret.worker.pool import Heard, SoloPool
+from skirret.worker.pool import Heard
 from skirret.worker.remote.line import remote_line
 from skirret.worker.remote.node import Node
 from skirret.worker.rules import Rules
+from skirret.worker.solo_pool import SoloPool
 from skirret.worker.supervisor import Supervisor
 
 logger = logging.getLogger("skirret.worker")

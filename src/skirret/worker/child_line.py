@@ -65,6 +65,8 @@ class ChildLine:
         """The lowest number that no other child has."""
         self.slots = slots
         self.pid = 0
+        self.home: object = None
+        """The template that it was forked from, with which it dies."""
         self.ready = False
         self.condemned = False
         self.quiet = False

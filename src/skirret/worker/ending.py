@@ -11,6 +11,8 @@ from skirret.worker.child_line import ChildLine
 from skirret.worker.dispatch import Dispatcher
 from skirret.worker.loop import Loop
 from skirret.worker.losses import Losses
+from skirret.worker.manifest import Manifest
+from skirret.worker.options import WorkerOptions
 
 logger = logging.getLogger("skirret.worker")
 
@@ -33,6 +35,17 @@ class Children(Protocol):
     children: list[ChildLine]
     kills: bool
     """Whether a task can be ended that does not want to."""
+
+    @property
+    def size(self) -> int:
+        """Slots in all."""
+        ...
+
+    def resize(self, size: int) -> None:
+        """Have so many slots in all from now on."""
+
+    def restart(self, imported: Callable[[Manifest], object], options: WorkerOptions | None = None) -> None:
+        """Import the app anew, and put new children in the place of the old ones."""
 
     def stop(self) -> None:
         """Ask all children to finish and leave."""

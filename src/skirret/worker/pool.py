@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from skirret import backoff, clock
 from skirret.errors import SkirretError
-from skirret.worker.board import Chalk
 from skirret.worker.child.orders import Fork, Forked
 from skirret.worker.child_line import ChildLine
 from skirret.worker.frames import Ready, Up
@@ -77,6 +76,9 @@ class Pool:
         self._isolating = False
         self._stopping = False
         self._template = self._new_template()
+        self._former: list[TemplateLine] = []
+        """Templates whose children still finish what they run."""
+        self._renewing: TemplateLine | None = None
 
     def import_app(self) -> Manifest:
         """Wait for the template; its manifest.
@@ -113,10 +115,29 @@ class Pool:
         farewell = clock.Deadline(FAREWELL)
         while any(child.ready for child in self.children) and not farewell.passed():
             self._template.listen(farewell.left() or 0.0)
-        self._template.close()
+        for template in [self._template, *self._former, *([] if self._renewing is None else [self._renewing])]:
+            template.close()
         for child in list(self.children):
             self._forget(child)
             child.close()
+
+    @property
+    def size(self) -> int:
+        """Slots in all, also of children that are being started."""
+        return self._count * self._slots
+
+    def resize(self, size: int) -> None:
+        """Have so many slots in all from now on; children that are too many finish what they run and leave."""
+        staying = [child for child in self.children if not (child.condemned or child.isolated)]
+        if self._slots == 1:
+            self._count = size
+            surplus = sorted(staying, key=ChildLine.held)[: max(0, len(staying) - size)]
+        else:  # a child's slots are made with it, so that another size needs other children
+            self._slots = -(-size // self._count)
+            surplus = [child for child in staying if child.slots != self._slots]
+        for child in surplus:
+            self.condemn(child)
+        self._fill()
 
     def condemn(self, child: ChildLine) -> None:
         """Let one child finish what it runs and leave; another takes its place at once."""
@@ -138,6 +159,47 @@ class Pool:
             self._loop.call_later(ISOLATION, self._retire)
             self._fill()
 
+    def restart(self, imported: Callable[[Manifest], object], options: WorkerOptions | None = None) -> None:
+        """Import the app anew; once that is done, new children take the place of the old ones, which finish first.
+
+        If it cannot be imported, everything stays as it is, and the log says why.
+
+        Args:
+            imported: called with the new manifest before the first new child is made.
+            options: what the new template is told, if not what the old one was.
+        """
+        if self._renewing is not None or self._stopping:
+            return
+
+        def done(manifest: Manifest) -> None:
+            self._renewing = None
+            if self._stopping:
+                new.dismiss()
+                return
+            self._former.append(self._template)
+            self._template = new
+            imported(manifest)
+            logger.info("The app was imported anew; new children take over.")
+            for child in list(self.children):
+                self.condemn(child)
+            self._dismiss_idle()
+
+        def failed(exc: SkirretError) -> None:
+            self._renewing = None
+            logger.error("The app cannot be imported anew, so everything stays as it was: %s", exc)
+            new.dismiss()
+
+        self._options = options or self._options
+        new = self._renewing = self._new_template(done, failed)
+        new.attach(self._loop)
+
+    def _dismiss_idle(self) -> None:
+        """Let former templates go that have no children any more."""
+        homes = {child.home for child in self.children}
+        for template in [template for template in self._former if template not in homes]:
+            self._former.remove(template)
+            template.dismiss()
+
     def _retire(self) -> None:
         for child in [child for child in self.children if child.isolated]:
             if child.held():
@@ -147,15 +209,21 @@ class Pool:
             child.ask_to_stop()
         self._isolating = False
 
-    def _new_template(self) -> TemplateLine:
-        return TemplateLine(
+    def _new_template(
+        self,
+        imported: Callable[[Manifest], object] = lambda _manifest: None,
+        broken: Callable[[SkirretError], object] | None = None,
+    ) -> TemplateLine:
+        made = TemplateLine(
             self._options,
             self._hostname,
             forked=self._forked,
             exited=self._exited,
-            gone=self._template_gone,
-            broken=self._heard.broken,
+            gone=lambda: self._template_gone(made),
+            broken=broken or self._heard.broken,
+            imported=imported,
         )
+        return made
 
     def _fill(self) -> None:
         if self._stopping or self._next_try is not None:
@@ -187,6 +255,7 @@ class Pool:
         self.children.append(child)
         self._by_number[child.number] = child
         order = Fork(child.number, self._kind, slots, child.index)
+        child.home = self._template
         self._template.fork(order, [child.child_sock.fileno(), child.permits_read, child.board.fd])
         return child
 
@@ -236,6 +305,8 @@ class Pool:
             self.children.remove(child)
         self._by_number.pop(child.number, None)
         self._by_pid.pop(child.pid, None)
+        if self._former:
+            self._dismiss_idle()
 
     def _respawn(self) -> None:
         """Fill up at once, or, when children die in a storm, after a growing pause."""
@@ -257,64 +328,18 @@ class Pool:
             self._storm = 0
             self._fill()
 
-    def _template_gone(self) -> None:
+    def _template_gone(self, template: TemplateLine) -> None:
+        orphans = [child for child in self.children if child.home is template]
+        if template is self._renewing:
+            self._renewing = None
+        if template is not self._template and not orphans:
+            return  # it was dismissed
         if not self._stopping:
             logger.error("The template process died, and its children with it; it is started anew.")
-        for child in list(self.children):
+        for child in orphans:
             child.kill()
             self._bury(child, "killed with its template process", blame=False)
         self._respawn()
-
-
-class SoloPool:
-    """The one child of ``solo``: a thread of this very process, mostly the main one.
-
-    Args:
-        loop: the supervisor's loop, which runs in another thread.
-        heard: whom to tell.
-        slots: how many tasks run at a time.
-    """
-
-    def __init__(self, loop: Loop, heard: Heard, slots: int = 1) -> None:
-        self._heard = heard
-        self.kills = False
-        self.child = ChildLine(loop, 1, slots, self._frames)
-        self.child.pid = os.getpid()
-        self.children = [self.child]
-
-    def chalk(self) -> Chalk:
-        """What the slots write on the board of their line with."""
-        return Chalk(os.dup(self.child.board.fd), self.child.slots)
-
-    def stop(self) -> None:
-        """Ask the main thread to finish what it runs and leave."""
-        self.child.condemned = True
-        self.child.ask_to_stop()
-
-    def kill(self) -> bool:
-        """Nothing can end a thread; False."""
-        return False
-
-    def close(self) -> None:
-        """Let go of the line."""
-        self.child.close()
-
-    def condemn(self, child: ChildLine) -> None:
-        """Nothing can replace the main thread."""
-
-    def replace(self, child: ChildLine) -> None:
-        """Nothing can replace the main thread."""
-
-    def isolate(self) -> None:
-        """There is no other place."""
-
-    def _frames(self, child: ChildLine, frames: list[Up]) -> None:
-        rest: list[Up] = [frame for frame in frames if not isinstance(frame, Ready)]
-        if len(rest) < len(frames):
-            child.ready = True
-            self._heard.changed()
-        if rest:
-            self._heard.frames(child, rest)
 
 
 def describe_status(status: int) -> str:

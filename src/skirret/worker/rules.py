@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from skirret.brokers.base import Limits
 from skirret.settings import Conf
 from skirret.wire.envelope import Head
@@ -24,7 +22,7 @@ class Rules:
     """
 
     def __init__(
-        self, tasks: Mapping[str, TaskTraits], conf: Conf, *, stores_results: bool, grace: float | None = None
+        self, tasks: dict[str, TaskTraits], conf: Conf, *, stores_results: bool, grace: float | None = None
     ) -> None:
         self.tasks = tasks
         self.stores_results = stores_results

@@ -14,6 +14,7 @@ from skirret.message import Delivery, Malformed
 from skirret.outcome import Ack, DeadLetter, Defer, Release, Retry, Settlement
 from skirret.wire.envelope import Head
 from skirret.worker import admission
+from skirret.worker.autoscale import Autoscaler
 from skirret.worker.child_line import ChildLine
 from skirret.worker.condemned import Condemned
 from skirret.worker.dispatch import STALL, Dispatcher
@@ -51,6 +52,7 @@ class Supervisor:
         self.gates = Gates(rules.tasks, enabled=rules.rate_limits)
         self.dispatcher = Dispatcher(Durations(), prefetch=rules.prefetch, lean=rules.lean)
         self.losses = Losses(rules, self.records, self.dispatcher)
+        self.scaler = Autoscaler(loop, self.dispatcher)
         self.condemned = Condemned(loop, self.dispatcher)
         self.limits = TimeLimits(loop, rules.tasks, self.dispatcher, self._overdue)
         self.pool: Children
@@ -74,6 +76,7 @@ class Supervisor:
         if self.gates:
             self.gates.check(shares=fetcher.shares)
         self.pool = self.ending.pool = self.condemned.pool = pool
+        self.scaler.pool = pool
         self.limits.children, self.limits.kills = pool.children, pool.kills
         self.fetcher = self.ending.taker = self.losses.server = self.gates.server = fetcher
 

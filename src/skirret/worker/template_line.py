@@ -43,6 +43,7 @@ class TemplateLine:
         exited: called with (pid, status).
         gone: called once when the template itself died.
         broken: called when the app could not be imported, once attached.
+        imported: called with the manifest when it was imported, once attached.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class TemplateLine:
         exited: Callable[[int, int], object],
         gone: Callable[[], object],
         broken: Callable[[SkirretError], object],
+        imported: Callable[[Manifest], object] = lambda _manifest: None,
     ) -> None:
+        self._imported = imported
         self._forked = forked
         self._exited = exited
         self._gone = gone
@@ -121,6 +124,11 @@ class TemplateLine:
         if not self.is_gone and select.select([self._sock], [], [], timeout)[0]:
             self._readable(0)
 
+    def dismiss(self) -> None:
+        """Let the template end, which has no children any more; ``gone`` is called when it has."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         """End the template, and with it whatever children it still has."""
         self._unwatch()
@@ -167,8 +175,9 @@ class TemplateLine:
             self._send_next()
         elif isinstance(notice, Exited):
             self._exited(notice.pid, notice.status)
-        elif isinstance(notice, Imported):  # started anew: the app is known already
+        elif isinstance(notice, Imported):
             self._waiting = False
+            self._imported(notice.manifest)
             self._send_next()
         else:
             self._broken(_fault(notice))

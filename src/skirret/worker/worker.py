@@ -30,11 +30,12 @@ from skirret.worker.fetch import Fetcher, Told
 from skirret.worker.loop import Loop
 from skirret.worker.manifest import Manifest
 from skirret.worker.options import WorkerOptions
-from skirret.worker.pool import Heard, Pool, SoloPool
+from skirret.worker.pool import Heard, Pool
 from skirret.worker.remote.line import RemoteLine, remote_line
 from skirret.worker.remote.node import Node
 from skirret.worker.rules import Rules
 from skirret.worker.service import Service
+from skirret.worker.solo_pool import SoloPool
 from skirret.worker.supervisor import Supervisor
 from skirret.worker.template_line import AppFailed
 
@@ -140,6 +141,9 @@ class Worker:
         return Heard(self._frames, self._changed, self._died, self._app_broke)
 
     def _serve(self) -> None:
+        if self.options.autoscale is not None:
+            most, fewest = self.options.autoscale
+            self.supervisor.scaler.between(fewest, most)
         self.fetcher.start()
         self.events.start()
         if self.remote is not None:
@@ -274,6 +278,8 @@ class Worker:
         """How many children, and slots in each."""
         conf = Conf.from_plain(manifest.settings)
         asked = self.options.concurrency or conf.worker_concurrency
+        if self.options.autoscale is not None:  # it begins with the fewest
+            asked = self.options.autoscale[1]
         processes = int(self.options.processes or conf.worker_processes or 1)
         if kind not in MANY_SLOTS:
             return int(asked or _cpus()), 1

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from skirret.brokers.base import Queue
 from skirret.control import revoking
 from skirret.worker.remote.node import Later, Node
@@ -14,6 +16,7 @@ from skirret.worker.remote.revoked import Marked, sweep, terminate_running
 logger = logging.getLogger("skirret.worker")
 
 MAX_NAME = 255
+MAX_SLOTS = 10_000
 MAX_SECONDS = 1e9
 
 
@@ -126,6 +129,46 @@ def time_limit(node: Node, task_name: Any = "", hard: Any = None, soft: Any = No
     return ok("time limits set successfully")
 
 
+def autoscale(node: Node, max: Any = None, min: Any = None) -> Any:
+    """Scale the pool between two numbers of slots."""
+    scaler = node.supervisor.scaler
+    most = int(max) if max is not None else scaler.most or node.supervisor.pool.size
+    fewest = int(min) if min is not None else scaler.fewest or 1
+    if most > MAX_SLOTS:
+        raise ValueError(f"more than {MAX_SLOTS} slots are no help")
+    scaler.between(fewest, most)
+    return ok(f"autoscale now max={most} min={fewest}")
+
+
+def pool_grow(node: Node, n: Any = 1) -> Any:
+    """Add slots to the pool."""
+    _resize(node, abs(int(n)))
+    return ok("pool will grow")
+
+
+def pool_shrink(node: Node, n: Any = 1) -> Any:
+    """Take slots from the pool."""
+    _resize(node, -abs(int(n)))
+    return ok("pool will shrink")
+
+
+def pool_restart(node: Node, modules: Any = None, reload: Any = None, reloader: Any = None) -> Any:
+    """Import the app anew, and put new children in the place of the old ones."""
+    names = [str(name) for name in modules or ()]
+    options = node.options
+    if names:
+        options = replace(options, include=[*(options.include or ()), *names])
+    node.supervisor.pool.restart(lambda manifest: node.supervisor.rules.tasks.update(manifest.tasks), options)
+    return ok("reload started")
+
+
+def _resize(node: Node, change: int) -> None:
+    if node.supervisor.pool.size + change > MAX_SLOTS:
+        raise ValueError(f"more than {MAX_SLOTS} slots are no help")
+    size = node.supervisor.scaler.by_hand(change)
+    logger.info("The pool has %d slot(s) now, as a remote command says.", size)
+
+
 def enable_events(node: Node) -> Any:
     """Send events about tasks."""
     return ok("task events enabled" if node.events.enable() else "task events already enabled")
@@ -149,8 +192,8 @@ def election(node: Node, id: Any = None, topic: Any = None, action: Any = None) 
 COMMANDS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
-        add_consumer, cancel_consumer, disable_events, election, enable_events, heartbeat, revoke,
-        revoke_by_stamped_headers, shutdown, terminate, time_limit,
+        add_consumer, autoscale, cancel_consumer, disable_events, election, enable_events, heartbeat, pool_grow,
+        pool_restart, pool_shrink, revoke, revoke_by_stamped_headers, shutdown, terminate, time_limit,
     )
 }  # fmt: skip
 """By name."""
