@@ -28,6 +28,11 @@ def send_email(address):
     return f"sent to {address}"
 
 
+@app.task(name="tasks.send_email")
+def email_of_the_guide(address):
+    return f"sent to {address}"
+
+
 @app.task
 def process_data(data):
     return len(data)
@@ -227,7 +232,6 @@ PYTHON: dict[str, Python] = {
     ),
 }
 
-REMOTE = "remote control"
 SHELL: dict[str, list[Shell]] = {
     "3. Worker / 1": [Shell("works as the guide's worker")],
     "3. Worker / 2": [
@@ -235,8 +239,14 @@ SHELL: dict[str, list[Shell]] = {
         Shell("works in the background"),
         Shell("works in child processes"),
     ],
-    "Inspecting Workers / 1": [Shell(later=REMOTE)] * 5,
-    "Controlling Workers / 1": [Shell(later=REMOTE)] * 5,
+    "Inspecting Workers / 1": [Shell("tells what the guide's worker does")] * 5,
+    "Controlling Workers / 1": [
+        Shell("ends a worker"),
+        Shell("puts new children in the place of the old ones"),
+        Shell("scales between 3 and 10"),
+        Shell(later="rate limits"),
+        Shell("keeps the task from starting"),
+    ],
     "Installation / 1": [Shell("names an extra that the package has")],
     "Running Beat Scheduler / 1": [
         Shell(later="the beat scheduler"),

@@ -175,6 +175,40 @@ def test_the_guides_worker_with_a_beat_serves_and_says_that_the_scheduler_comes_
         assert worker.stop() == 0
 
 
+@pytest.mark.usefixtures("guide_worker")
+@pytest.mark.parametrize(
+    "number, words", [(0, "OK"), (1, '"total"'), (2, "project_name.add"), (3, "OK"), (4, "celery")]
+)
+def test_an_inspecting_command_of_the_guide_tells_what_the_worker_does(number, words, project):
+    status, said = run(blocks()["Inspecting Workers / 1"].commands[number], project)
+    assert status == 0, said
+    assert words in said
+    assert "1 node replied." in said
+
+
+def test_the_controlling_commands_of_the_guide_have_their_effects(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("SKIRRET_HOME", str(tmp_path))
+    shutdown, restart, autoscale, _, revoke = blocks()["Controlling Workers / 1"].commands
+    with running("skirret -A project_name worker -c 1 -l info", project) as worker:
+        worker.wait_until_it_says("ready.")
+        status, task_id = run("skirret -A project_name -q call project_name.add --args [1,2] --countdown 60", project)
+        assert status == 0
+        task_id = task_id.split()[-1]
+        for command, words in (
+            (autoscale, "max=10 min=3"),
+            (restart, "reload started"),
+            (revoke.replace("<task_id>", task_id), f"tasks {{'{task_id}'}} flagged as revoked"),
+        ):
+            status, said = run(command, project)
+            assert status == 0, said
+            assert words in said
+        worker.wait_until_it_says("new children take over")
+        assert task_id in run("skirret -A project_name inspect revoked", project)[1]
+        status, said = run(shutdown, project)
+        assert status == 0, said
+        assert worker.wait() == 0
+
+
 def test_the_extra_that_the_guide_installs_exists():
     (command,) = blocks()["Installation / 1"].commands
     assert command == "pip install skirret[beat]"
