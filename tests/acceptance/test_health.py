@@ -160,3 +160,29 @@ def test_the_init_system_is_told_of_start_progress_and_stop(project):
         worker.process.send_signal(signal.SIGTERM)
         hear_until("STOPPING=1")
         assert worker.wait() == 0
+
+
+# A loop that stands still as soon as the file STUCK is there, and a guard and probes with less patience.
+STANDSTILL = """
+import os, time
+from skirret.worker import pulse, vitals, watchdog
+
+vitals.LATE = 1.0
+pulse.Guard.__init__.__defaults__ = (6.0, os._exit)
+watchdog.Watchdog.look = lambda self: os.path.exists(os.environ["STUCK"]) and time.sleep(60)
+"""
+
+
+def test_a_worker_whose_loop_stands_still_fails_its_probes_and_ends_itself(project):
+    (project.directory / "sitecustomize.py").write_text(STANDSTILL)
+    stuck, port = project.directory / "stuck", free_port()
+    project.env |= {"PYTHONPATH": str(project.directory), "STUCK": str(stuck)}
+    with project.worker(f"-c 1 --health {port}") as worker:
+        assert get(port, "/livez")[0] == 200
+        stuck.touch()
+        wait_until(lambda: get(port, "/livez")[0] == 503)
+        assert "the worker's loop has stood still for" in get(port, "/livez")[1]
+        assert run("skirret health --timeout 0.2", project.directory, project.env)[0] == 1
+        assert worker.wait() == 70
+        assert "The worker's own loop has stood still for" in worker.said()
+        assert "sitecustomize.py" in worker.said()  # what each thread was doing

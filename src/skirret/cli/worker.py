@@ -188,6 +188,12 @@ POOLS = ("prefork", "processes", "threads", "asyncio", "gevent", "eventlet", "so
     metavar="HOST:PORT",
     help="Serve /livez, /readyz and /metrics here; the host is 127.0.0.1 if only a port is given.",
 )
+@option(
+    "--reload",
+    env="WORKER_RELOAD",
+    is_flag=True,
+    help="For development: serve new code when a source file of the app changes; what cannot be imported is shown.",
+)
 @option("-B", "--beat", env="WORKER_BEAT", is_flag=True, help="Run the scheduler inside too (it is still to come).")
 @option(
     "-s",

@@ -44,6 +44,11 @@ class Children(Protocol):
     def resize(self, size: int) -> None:
         """Have so many slots in all from now on."""
 
+    @property
+    def renewing(self) -> bool:
+        """Whether the app is being imported anew just now."""
+        ...
+
     def restart(self, imported: Callable[[Manifest], object], options: WorkerOptions | None = None) -> None:
         """Import the app anew, and put new children in the place of the old ones."""
 

@@ -64,6 +64,7 @@ class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
         commands: names of the app's own remote commands.
         threads: names of threads that the import left running; they make fork unsafe.
         seconds: how long the import took.
+        sources: the app's own source files, if they are to be watched.
     """
 
     app: str
@@ -76,3 +77,4 @@ class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
     commands: list[str] = []
     threads: list[str] = []
     seconds: float = 0.0
+    sources: list[str] = []

@@ -159,6 +159,11 @@ class Pool:
             self._loop.call_later(ISOLATION, self._retire)
             self._fill()
 
+    @property
+    def renewing(self) -> bool:
+        """Whether the app is being imported anew just now."""
+        return self._renewing is not None
+
     def restart(self, imported: Callable[[Manifest], object], options: WorkerOptions | None = None) -> None:
         """Import the app anew; once that is done, new children take the place of the old ones, which finish first.
 

@@ -17,6 +17,7 @@ from skirret.worker.notify import Notifier
 from skirret.worker.options import WorkerOptions
 from skirret.worker.pidfile import PidFile
 from skirret.worker.pulse import Guard, Pulse
+from skirret.worker.reload import Reloader, need_library
 from skirret.worker.rules import Rules
 from skirret.worker.status_socket import StatusSocket
 from skirret.worker.supervisor import Supervisor
@@ -56,6 +57,8 @@ class Service:
         logs.setup(options.loglevel, logfile, json=options.log_json, color=options.color)
         if options.beat:
             logger.warning("-B: this version has no scheduler inside yet; it comes separately, as `skirret beat`.")
+        if options.reload:
+            need_library()
         if options.health:
             self._health = HealthServer(options.health, self._answers)
             if meter.available():
@@ -86,15 +89,21 @@ class Service:
 
     @contextlib.contextmanager
     def serving(
-        self, supervisor: Supervisor, rules: Rules, open_broker: Callable[[], Broker], renew: Callable[[], object]
+        self,
+        supervisor: Supervisor,
+        rules: Rules,
+        open_broker: Callable[[], Broker],
+        renew: Callable[[], object],
+        reloader: Reloader | None = None,
     ) -> Iterator[None]:
         """While the supervisor's loop runs: watch it, and answer those who ask how it is.
 
         Args:
             supervisor: of this worker.
             rules: its numbers.
-            open_broker: gives a broker with connections of its own.
+            open_broker: gives a broker beside the fetcher's.
             renew: gives the worker a whole new session with the broker.
+            reloader: watches the app's files.
         """
         loop = supervisor.loop
         pulse = Pulse(loop)
@@ -105,11 +114,14 @@ class Service:
         guard, status = Guard(pulse), StatusSocket(loop, self._hostname, vitals.plain)
         pulse.begin()
         guard.start()
-        if self._health is not None:
-            self._health.start()
+        for thread in (self._health, reloader):
+            if thread is not None:
+                thread.start()
         try:
             yield
         finally:
+            if reloader is not None:
+                reloader.stop()
             guard.stop()
             pulse.end()
             status.close()

@@ -60,6 +60,11 @@ class SoloPool:
         """
         raise ValueError("the pool solo has the slots that it has; use another pool")
 
+    @property
+    def renewing(self) -> bool:
+        """It never is."""
+        return False
+
     def restart(self, imported: Callable[[Manifest], object], options: WorkerOptions | None = None) -> None:
         """The app is in this very process.
 

@@ -31,6 +31,7 @@ from skirret.worker.loop import Loop
 from skirret.worker.manifest import Manifest
 from skirret.worker.options import WorkerOptions
 from skirret.worker.pool import Heard, Pool
+from skirret.worker.reload import Reloader
 from skirret.worker.remote.line import RemoteLine, remote_line
 from skirret.worker.remote.node import Node
 from skirret.worker.rules import Rules
@@ -121,6 +122,8 @@ class Worker:
 
         app = load_app(self.options)
         manifest = describe(app)
+        if self.options.reload:
+            raise ImproperlyConfigured("--reload needs child processes, and the pool solo has none; take another pool")
         self.service.follow(manifest.settings)
         pool = SoloPool(self.loop, self._heard())
         self._assemble(manifest, pool, "solo", 1, 1)
@@ -222,7 +225,10 @@ class Worker:
         return None if self.options.without_heartbeat else self.options.heartbeat_interval or HEARTBEAT_SECONDS
 
     def _watched(self) -> AbstractContextManager[None]:
-        return self.service.serving(self.supervisor, self.supervisor.rules, self._open_broker, self._renew)
+        reloader = None
+        if self.options.reload:
+            reloader = Reloader(self.manifest.sources, self.loop, self.supervisor.pool, self.supervisor.rules.tasks)
+        return self.service.serving(self.supervisor, self.supervisor.rules, self._open_broker, self._renew, reloader)
 
     def _open_broker(self) -> Broker:
         return open_broker(self.manifest.broker_url, broker_options(self.conf))

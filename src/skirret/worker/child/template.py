@@ -108,6 +108,10 @@ class Template:
         self._listen_to_signals()  # what the app's modules did to them must not make us deaf
         manifest.seconds = time.perf_counter() - began
         manifest.threads = _foreign_threads()
+        if start.options.reload:
+            from skirret.worker.child.sources import source_files
+
+            manifest.sources = source_files()
         self._fork_safe = not manifest.threads and app.conf.worker_pool_start_method != "spawn"
         self._loaded = (start, app)
         self._send(Imported(manifest))
