@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from skirret.brokers.base import Queue
     from skirret.canvas.making import maybe_signature, signature, subtask
     from skirret.canvas.signature import Signature
+    from skirret.middleware import Middleware
     from skirret.results import AsyncResult, EagerResult, GroupResult, ResultSet, allow_join_result
 
 _WHERE = {
@@ -24,6 +25,7 @@ _WHERE = {
     "Celery": "skirret.app.app",
     "EagerResult": "skirret.results",
     "GroupResult": "skirret.results",
+    "Middleware": "skirret.middleware",
     "Queue": "skirret.brokers.base",
     "ResultSet": "skirret.results",
     "Signature": "skirret.canvas",
@@ -46,6 +48,7 @@ __all__ = [
     "Celery",
     "EagerResult",
     "GroupResult",
+    "Middleware",
     "Queue",
     "ResultSet",
     "Signature",

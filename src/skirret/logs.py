@@ -76,10 +76,21 @@ def level_number(level: str | int) -> int:
     return int(getattr(logging, text))
 
 
+_process_name: str = ""
+
+
+def name_process(name: str) -> None:
+    """What log lines call this process from now on (``%(processName)s``)."""
+    global _process_name
+    _process_name = name
+
+
 class TaskContext(logging.Filter):
     """Writes the name and the id of the running task on each record; ``???`` outside of tasks, as Celery does."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if _process_name:
+            record.processName = _process_name
         task, request = context.current_task(), context.current_request()
         if request is not None:
             record.task_name = getattr(task, "name", None) or request.task or "???"
@@ -113,7 +124,8 @@ class TextFormatter(logging.Formatter):
         record.message = escape(record.getMessage())
         if self.usesTime():
             record.asctime = self.formatTime(record, self.datefmt)
-        inside = record.__dict__.get("task_id", "???") != "???"
+        # The worker's own lines name the task themselves.
+        inside = record.__dict__.get("task_id", "???") != "???" and not record.name.startswith("skirret.worker")
         text = (self._in_task if inside else self._plain).format(record)
         if self._color and record.levelno in _COLOURS:
             text = f"\x1b[{_COLOURS[record.levelno]}m{text}\x1b[0m"
@@ -311,6 +323,7 @@ def setup_from(
 
     number, plain = level_number(loglevel), settings.get("worker_log_format")
     colorize = settings.get("worker_log_color") if color is None else color
+    colorize = logfile is None and wants_color(sys.__stderr__, colorize)
     told: dict[str, Any] = {"loglevel": number, "logfile": logfile, "format": plain, "colorize": colorize}
     if signals.setup_logging.receivers:
         signals.setup_logging.send(sender=None, **told)

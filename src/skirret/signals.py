@@ -15,6 +15,20 @@ Receiver = TypeVar("Receiver", bound=Callable[..., Any])
 
 _log = logging.getLogger("skirret.signals")
 
+_observers: list[weakref.WeakMethod[Callable[[], None]]] = []
+
+
+def observe(changed: Callable[[], None]) -> None:
+    """Call the method `changed` whenever a signal gets its first receiver or loses its last, while its owner lives."""
+    _observers.append(weakref.WeakMethod(changed, _observers.remove))
+
+
+def _tell_observers() -> None:
+    for reference in tuple(_observers):  # one that is forgotten meanwhile leaves the list
+        changed = reference()
+        if changed is not None:
+            changed()
+
 
 def _sender_key(sender: Any) -> Hashable:
     # Task names are compared as text (publish signals are sent by name), everything else by identity.
@@ -83,19 +97,28 @@ class Signal:
                 reference = kind(receiver, self._forgetter(key))
             except TypeError:  # builtins and partials of C types cannot be referred to weakly
                 reference = receiver
+        first = not self._entries
         self._entries.setdefault(key, (reference, sender))
+        if first:
+            _tell_observers()
         return receiver
 
     def _forgetter(self, key: tuple[Hashable, Hashable]) -> Callable[[Any], None]:
         def forget(_: Any) -> None:
-            self._entries.pop(key, None)
+            self._forget(key)
 
         return forget
 
     def disconnect(self, receiver: Any = None, sender: Any = None, dispatch_uid: Hashable = None) -> bool:
         """Forget a receiver that was connected with the same `sender` and `dispatch_uid`; whether there was one."""
         key = (_receiver_key(receiver) if dispatch_uid is None else dispatch_uid, _sender_key(sender))
-        return self._entries.pop(key, None) is not None
+        return self._forget(key)
+
+    def _forget(self, key: tuple[Hashable, Hashable]) -> bool:
+        found = self._entries.pop(key, None) is not None
+        if found and not self._entries:
+            _tell_observers()
+        return found
 
     def has_listeners(self, sender: Any = None) -> bool:
         """Whether somebody would be called."""

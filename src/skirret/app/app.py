@@ -20,6 +20,7 @@ from skirret.app.task_holder import TaskHolder
 from skirret.backends.base import ResultBackend
 from skirret.brokers.base import Broker
 from skirret.coordination.base import Coordination
+from skirret.middleware import Stack
 from skirret.plugins import import_object
 from skirret.settings import Conf
 from skirret.signals import Signal
@@ -85,6 +86,7 @@ class Skirret(TaskHolder):
         self.main = main
         self.origin = user_file()
         self.conf = Conf()
+        self.middleware = Stack()
         super().__init__(tasks, task_cls, autofinalize=autofinalize)
         self.strict_typing = strict_typing
         self.clients = Clients(lambda: self.conf, self.origin, self._forked)

@@ -71,7 +71,7 @@ async def acall(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> A
         return await asyncio.to_thread(task.apply, args, kwargs, **options)
     if is_unique(task, options):
         return await _acall_once(task, args, kwargs, options)
-    publication = publisher.prepare(task.name, args, kwargs, task=task, **options)
+    publication = await publisher.aprepare(task.name, args, kwargs, task=task, **options)
     await publisher.asend((publication,), **_how(options))
     return handle(task.app, publication, task.name, options)
 
@@ -112,7 +112,7 @@ async def _acall_once(task: Any, args: Any, kwargs: Any, options: dict[str, Any]
     if not once.is_first:
         return AsyncResult(once.owner, app=app, task_name=name)
     try:
-        publication = app.publisher.prepare(name, args, kwargs, task=task, **options)
+        publication = await app.publisher.aprepare(name, args, kwargs, task=task, **options)
         await app.publisher.asend((publication,), **_how(options))
     except Exception:
         await asyncio.to_thread(once.give_up)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from skirret import context, signals, states
+from skirret import context, states
 from skirret.app.calling import checked
 from skirret.app.lineage import hostname
 from skirret.app.links import call_errbacks, call_links
 from skirret.app.requests import request_of
 from skirret.clock import monotonic
+from skirret.coroutines import run_coroutine
 from skirret.errors import ContentDisallowed, Ignore, Reject, Retry
 from skirret.excinfo import ExceptionInfo
 from skirret.message import Malformed
@@ -80,16 +79,14 @@ def _received(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], options
 
 def _run(task: Any, request: Context) -> Ending:
     args, kwargs, task_id = request.args, request.kwargs, request.id or ""
+    hooks = task.app.middleware
     context.push_task(task, request)
     try:
-        signals.task_prerun.send(sender=task, task_id=task_id, task=task, args=args, kwargs=kwargs)
         ending = _attempt(task, request)
         _after(task, request, ending)
         if ending.state not in {states.IGNORED, states.REJECTED, states.RETRY}:
             task.after_return(ending.state, ending.value, task_id, args, kwargs, ending.error)
-        signals.task_postrun.send(
-            sender=task, task_id=task_id, task=task, args=args, kwargs=kwargs, retval=ending.value, state=ending.state
-        )
+        hooks.tell(hooks.after_run, task, request, ending.state, ending.value)
     finally:
         context.pop_task()
     return ending
@@ -98,6 +95,8 @@ def _run(task: Any, request: Context) -> Ending:
 def _attempt(task: Any, request: Context) -> Ending:
     began = monotonic()
     try:
+        hooks = task.app.middleware
+        hooks.tell(hooks.before_run, task, request, veto=True)
         task.before_start(request.id or "", request.args, request.kwargs)
         value = task.enter(request)
         if asyncio.iscoroutine(value):
@@ -127,23 +126,21 @@ def _travelled(task: Any, request: Context, value: Any) -> Any:
 
 def _after(task: Any, request: Context, ending: Ending) -> None:
     args, kwargs, task_id = request.args, request.kwargs, request.id or ""
+    hooks = task.app.middleware
     if ending.state == states.SUCCESS:
         call_links(task.app, request, ending.value)
         _store(task, request, ending)
         task.on_success(ending.value, task_id, args, kwargs)
-        signals.task_success.send(sender=task, result=ending.value, runtime=ending.seconds)
+        hooks.tell(hooks.succeeded, task, request, ending.value, ending.seconds)
     elif ending.state == states.RETRY and ending.error is not None:
         cause = ending.value.exc or ending.value
         task.on_retry(cause, task_id, args, kwargs, ending.error)
-        signals.task_retry.send(sender=task, request=request, reason=ending.value, einfo=ending.error)
+        hooks.tell(hooks.retried, task, request, ending.value, ending.error)
     elif ending.state == states.FAILURE and ending.error is not None:
         _store(task, request, ending)
         call_errbacks(task.app, request, ending.value, ending.error)
         task.on_failure(ending.value, task_id, args, kwargs, ending.error)
-        signals.task_failure.send(
-            sender=task, task_id=task_id, exception=ending.value, args=args, kwargs=kwargs,
-            traceback=ending.value.__traceback__, einfo=ending.error,
-        )  # fmt: skip
+        hooks.tell(hooks.failed, task, request, ending.error, ending.seconds)
 
 
 def _store(task: Any, request: Context, ending: Ending) -> None:
@@ -156,31 +153,3 @@ def _store(task: Any, request: Context, ending: Ending) -> None:
     task.app.backend.store(
         [record(task.app, meta_of(request, request.id or "", ending.state, ending.value, traceback=traceback))]
     )
-
-
-def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """What a coroutine returns, awaited on a loop of its own; in a thread if this thread's loop is running."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(coroutine)
-    return _in_thread(lambda: asyncio.run(coroutine))
-
-
-def _in_thread(work: Callable[[], Any]) -> Any:
-    outcome: list[Any] = []
-    failure: list[BaseException] = []
-    surroundings = contextvars.copy_context()
-
-    def run() -> None:
-        try:
-            outcome.append(surroundings.run(work))
-        except BaseException as exc:  # noqa: BLE001  handed to the caller
-            failure.append(exc)
-
-    thread = threading.Thread(target=run, name="skirret-eager")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return outcome[0]

@@ -10,6 +10,7 @@ from skirret.app.registry import TaskRegistry
 from skirret.backends.base import ResultBackend
 from skirret.brokers.base import Broker
 from skirret.coordination.base import Coordination
+from skirret.middleware import Stack
 from skirret.results import ResultReader
 from skirret.settings import Conf
 
@@ -21,6 +22,7 @@ class ConnectedApp(Protocol):
     conf: Conf
     registry: TaskRegistry
     clients: Clients
+    middleware: Stack
 
     @property
     def tasks(self) -> TaskRegistry:

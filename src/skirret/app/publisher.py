@@ -9,16 +9,19 @@ from dataclasses import asdict
 from math import inf
 from typing import Any
 
-from skirret import clock, signals
+from skirret import clock
 from skirret import options as option_rules
 from skirret.app.preparation import Plan, message, plan, repeat_options
 from skirret.app.protocol import ConnectedApp
 from skirret.app.settings_view import NO_RETRY, RetryPolicy, SettingsView, revision_of
 from skirret.errors import OperationalError
 from skirret.message import Envelope, Publication, TaskMessage
+from skirret.middleware.outgoing import Outgoing
 from skirret.request import Context
 from skirret.url import mask
 from skirret.wire import task as wire
+
+_ENVELOPE_PROPERTIES = ("correlation_id", "reply_to", "priority", "delivery_mode", "expiration")
 
 
 class Publisher:
@@ -26,6 +29,7 @@ class Publisher:
 
     def __init__(self, app: ConnectedApp) -> None:
         self._app = app
+        self._hooks = app.middleware
         self._view: SettingsView | None = None
 
     @property
@@ -66,6 +70,23 @@ class Publisher:
         planned = self._plan(view, name, args, arguments, options, task)
         return self._publication(message(name, args, arguments, planned, view), planned, view)
 
+    async def aprepare(
+        self,
+        name: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        task: Any = None,
+        **options: Any,
+    ) -> Publication:
+        """`prepare` that awaits hooks which are coroutines."""
+        if not self._hooks.before_publish:
+            return self.prepare(name, args, kwargs, task=task, **options)
+        built, planned = self.compose(name, args, kwargs or {}, task=task, options=options)
+        outgoing = self._outgoing(built, self.encoded(built, planned), planned)
+        await self._hooks.atell(self._hooks.before_publish, outgoing, veto=True)
+        return _sealed(built, planned, self._changed(built, planned, outgoing))
+
     def _plan(self, view: SettingsView, name: str, args: Any, kwargs: Any, options: Any, task: Any) -> Plan:
         if options:
             if not options.keys() <= option_rules.KNOWN:
@@ -102,44 +123,31 @@ class Publisher:
 
     def _publication(self, built: TaskMessage, planned: Plan, view: SettingsView) -> Publication:
         envelope = self.encoded(built, planned)
-        if signals.before_task_publish:
-            envelope = self._announce(built, envelope, planned, view)
-        return Publication(
-            envelope=envelope,
-            route=planned.route,
-            task_id=built.id,
-            due=None if built.eta is None else built.eta.timestamp(),
-            expires=None if built.expires is None else built.expires.timestamp(),
-            nonce=os.urandom(16).hex(),
-        )
+        if self._hooks.before_publish:
+            outgoing = self._outgoing(built, envelope, planned)
+            self._hooks.tell(self._hooks.before_publish, outgoing, veto=True)
+            envelope = self._changed(built, planned, outgoing)
+        return _sealed(built, planned, envelope)
 
-    def _announce(self, built: TaskMessage, envelope: Envelope, planned: Plan, view: SettingsView) -> Envelope:
-        # Receivers may change headers, properties and the mutable parts of the body.
+    def _outgoing(self, built: TaskMessage, envelope: Envelope, planned: Plan) -> Outgoing:
         properties = {
             **{name: value for name, value in planned.options.items() if name in option_rules.PROPERTIES},
             **planned.properties,
-            "correlation_id": envelope.correlation_id,
-            "reply_to": envelope.reply_to,
-            "priority": envelope.priority,
-            "delivery_mode": envelope.delivery_mode,
-            "expiration": envelope.expiration,
+            **{name: getattr(envelope, name) for name in _ENVELOPE_PROPERTIES},
         }
-        headers = envelope.headers
-        signals.before_task_publish.send(
-            sender=built.task,
-            body=body_of(built),
-            exchange=planned.route.exchange,
-            routing_key=planned.route.routing_key,
-            declare=[],
-            headers=headers,
-            properties=properties,
-            retry_policy=asdict(view.retry),
-        )
+        route = planned.route
+        return Outgoing(
+            built.task, body_of(built), envelope.headers, properties, route.exchange, route.routing_key,
+            asdict(self.view.retry),
+        )  # fmt: skip
+
+    def _changed(self, built: TaskMessage, planned: Plan, outgoing: Outgoing) -> Envelope:
+        """The message in bytes with what hooks changed in it: headers, properties, mutable parts of the body."""
         changed = self.encoded(built, planned)
-        changed.headers = headers
-        for name in ("correlation_id", "reply_to", "priority", "delivery_mode", "expiration"):
-            setattr(changed, name, properties[name])
-        changed.properties = option_rules.properties(properties)
+        changed.headers = outgoing.headers
+        for name in _ENVELOPE_PROPERTIES:
+            setattr(changed, name, outgoing.properties[name])
+        changed.properties = option_rules.properties(outgoing.properties)
         return changed
 
     def send(
@@ -163,8 +171,8 @@ class Publisher:
             return
         self._app.clients.warn_if_embedded()
         self.deliver(publications, retry=retry, retry_policy=retry_policy)
-        if signals.after_task_publish:
-            self._tell(publications)
+        if self._hooks.after_publish:
+            self.sent(publications)
 
     def deliver(
         self,
@@ -218,8 +226,9 @@ class Publisher:
         self._app.clients.warn_if_embedded()
         policy = {"retry": retry, "retry_policy": retry_policy}
         await committer().submit(self, publications, policy, self.view.deadline)
-        if signals.after_task_publish:
-            self._tell(publications)
+        if self._hooks.after_publish:
+            for publication in publications:
+                await self._hooks.atell(self._hooks.after_publish, outgoing_of(publication))
 
     def _refusal(self, publications: Sequence[Publication], attempts: int, exc: OperationalError) -> OperationalError:
         url = mask(self._app.broker_url_in_use())
@@ -231,17 +240,10 @@ class Publisher:
             "Check that the server runs and that broker_url is right; calling again is safe."
         )
 
-    def _tell(self, publications: Sequence[Publication]) -> None:
+    def sent(self, publications: Sequence[Publication]) -> None:
+        """Tell hooks that messages are with the broker, or leave with a task's outcome."""
         for publication in publications:
-            envelope = publication.envelope
-            decoded = wire.decode(envelope, accept=[envelope.content_type])
-            signals.after_task_publish.send(
-                sender=envelope.headers.get("task"),
-                body=body_of(decoded) if isinstance(decoded, TaskMessage) else None,
-                headers=envelope.headers,
-                exchange=publication.route.exchange,
-                routing_key=publication.route.routing_key,
-            )
+            self._hooks.tell(self._hooks.after_publish, outgoing_of(publication))
 
     def successor(
         self, signature: Mapping[str, Any], args_prefix: Sequence[Any], request: Context, **options: Any
@@ -296,6 +298,27 @@ class Publisher:
             task=task,
             **sendable(repeat_options(request, changes)),
         )
+
+
+def _sealed(built: TaskMessage, planned: Plan, envelope: Envelope) -> Publication:
+    return Publication(
+        envelope=envelope,
+        route=planned.route,
+        task_id=built.id,
+        due=None if built.eta is None else built.eta.timestamp(),
+        expires=None if built.expires is None else built.expires.timestamp(),
+        nonce=os.urandom(16).hex(),
+    )
+
+
+def outgoing_of(publication: Publication) -> Outgoing:
+    """A publication as hooks see it after it was sent."""
+    envelope, route = publication.envelope, publication.route
+    decoded = wire.decode(envelope, accept=[envelope.content_type])
+    body = body_of(decoded) if isinstance(decoded, TaskMessage) else None
+    properties = {**envelope.properties, **{name: getattr(envelope, name) for name in _ENVELOPE_PROPERTIES}}
+    task = str(envelope.headers.get("task"))
+    return Outgoing(task, body, envelope.headers, properties, route.exchange, route.routing_key)
 
 
 def body_of(built: TaskMessage) -> tuple[Any, dict[str, Any], dict[str, Any]]:

@@ -131,7 +131,7 @@ class TaskHolder:
         return self._task_class
 
     def finalize(self, auto: bool = False) -> None:
-        """Take in shared tasks and annotations; done once, by itself on first use.
+        """Take in shared tasks, annotations and the settings' middleware; done once, by itself on first use.
 
         Raises:
             RuntimeError: by itself, although ``autofinalize`` is off.
@@ -144,6 +144,8 @@ class TaskHolder:
             self.on_configure.send(sender=self)
             len(self._app.conf)
             self.on_after_configure.send(sender=self, source=self._app.conf)
+            for member in self._app.conf.get("middleware") or ():
+                self._app.middleware.add(member)
             self.finalized = True
             for register in context.shared_tasks():
                 register(self._app)

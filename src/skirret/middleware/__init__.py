@@ -1,1 +1,8 @@
-"""Hooks around publishing and running, as no-ops with contracts; empty until metrics and tracing need it."""
+"""Middleware: what is told of every publish, every run and every step of a worker's life, in one ordered stack."""
+
+from __future__ import annotations
+
+from skirret.middleware.middleware import Middleware
+from skirret.middleware.stack import HOOKS, Stack
+
+__all__ = ["HOOKS", "Middleware", "Stack"]

@@ -10,10 +10,13 @@ from contextlib import contextmanager
 from skirret.app import Skirret
 from skirret.brokers.base import Limits
 from skirret.worker.child.describe import describe
+from skirret.worker.child.handler import Handler, HandlerThread
 from skirret.worker.child.link import Link
+from skirret.worker.child.node import worker_node
 from skirret.worker.child.process import serve_link
 from skirret.worker.events.node import node_events
 from skirret.worker.fetch import Fetcher, Told
+from skirret.worker.handler_line import NodeHooks
 from skirret.worker.loop import Loop
 from skirret.worker.options import WorkerOptions
 from skirret.worker.pool import Heard
@@ -62,6 +65,8 @@ def worker(
     options = WorkerOptions(app=app.main or "")
     servers = (app.broker, app.coordination, app.conf)
     remote = remote_line(Node(hostname, pool, supervisor, manifest, options, *servers, events))
+    if manifest.hooks:
+        supervisor.hooks = NodeHooks(HandlerThread(Handler(app, worker_node(app, hostname))), manifest.hooks)
     link = Link(children.child.child_sock, children.child.permits_read, children.chalk())
     threads = [
         threading.Thread(target=loop.run, name="skirret-supervisor", daemon=True),
@@ -79,6 +84,8 @@ def worker(
         for thread in threads:
             thread.join(30)
         events.close()
+        if supervisor.hooks is not None:
+            supervisor.hooks.stopped()
         if any(thread.is_alive() for thread in threads):
             raise RuntimeError("the worker did not stop within 30 s: is a task still running?")
         children.close()

@@ -62,6 +62,7 @@ class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
         tasks: traits by task name.
         queues: the queues that the app declares, the default queue first.
         commands: names of the app's own remote commands.
+        hooks: names of the hooks of the worker (not of single runs) that somebody listens to.
         threads: names of threads that the import left running; they make fork unsafe.
         seconds: how long the import took.
         sources: the app's own source files, if they are to be watched.
@@ -75,6 +76,7 @@ class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
     tasks: dict[str, TaskTraits]
     queues: list[DeclaredQueue]
     commands: list[str] = []
+    hooks: list[str] = []
     threads: list[str] = []
     seconds: float = 0.0
     sources: list[str] = []

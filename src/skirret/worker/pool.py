@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from skirret import backoff, clock
 from skirret.errors import SkirretError
-from skirret.worker.child.orders import Fork, Forked
+from skirret.worker.child.orders import HANDLER, Fork, Forked
 from skirret.worker.child_line import ChildLine
 from skirret.worker.frames import Ready, Up
+from skirret.worker.handler_line import AGAIN, HandlerLine
 from skirret.worker.job import Job
 from skirret.worker.loop import Loop, Timer
 from skirret.worker.manifest import Manifest
@@ -59,6 +60,8 @@ class Pool:
 
     def __init__(self, loop: Loop, options: WorkerOptions, hostname: str, heard: Heard) -> None:
         self.children: list[ChildLine] = []
+        self.handler: HandlerLine | None = None
+        """The line to the process that calls the worker's own hooks, if the app has any."""
         self.kills = True
         self._loop = loop
         self._options = options
@@ -184,6 +187,8 @@ class Pool:
             self._former.append(self._template)
             self._template = new
             imported(manifest)
+            if self.handler is not None:  # the old one carries out what it was told, and leaves
+                self.handler.died()
             logger.info("The app was imported anew; new children take over.")
             for child in list(self.children):
                 self.condemn(child)
@@ -241,12 +246,25 @@ class Pool:
                 self._respawn()
                 return
             self._template.attach(self._loop)
+        self._start_handler()
         staying = [child for child in self.children if not child.condemned]
         isolated = sum(child.isolated for child in staying)
         for _ in range(self._count - (len(staying) - isolated)):
             self._make(self._slots)
         if self._isolating and not isolated:
             self._make(1).isolated = True
+
+    def _start_handler(self) -> None:
+        handler = self.handler
+        if handler is not None and not (self._stopping or handler.pid or handler.their_end):
+            end = handler.open().fileno()
+            self._template.fork(Fork(0, HANDLER, 1), [end, end, end])
+
+    def _handler_died(self, how: str) -> None:
+        if self.handler is not None and not self._stopping:
+            logger.error("The process that calls this worker's hooks was %s; another one is started.", how)
+            self.handler.died()
+            self._loop.call_later(AGAIN, self._start_handler)
 
     def _fill_again(self) -> None:
         self._next_try = None
@@ -267,6 +285,10 @@ class Pool:
     def _forked(self, notice: Forked) -> None:
         child = self._by_number.get(notice.number)
         if child is None:
+            if self.handler is not None and notice.number == 0:
+                self.handler.has_its_end(notice.pid)
+                if not notice.pid:
+                    self._handler_died(f"never started ({notice.fault})")
             return
         if not notice.pid:
             logger.error("No further process can be started for this worker: %s", notice.fault)
@@ -294,6 +316,8 @@ class Pool:
     def _exited(self, pid: int, status: int) -> None:
         child = self._by_pid.get(pid)
         if child is None:
+            if self.handler is not None and pid == self.handler.pid:
+                self._handler_died(describe_status(status))
             return
         asked_to_leave = child.condemned
         self._bury(child, describe_status(status), blame=not child.innocent)
@@ -341,6 +365,8 @@ class Pool:
             return  # it was dismissed
         if not self._stopping:
             logger.error("The template process died, and its children with it; it is started anew.")
+        if self.handler is not None and template is self._template:
+            self.handler.died()
         for child in orphans:
             child.kill()
             self._bury(child, "killed with its template process", blame=False)

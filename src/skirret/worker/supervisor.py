@@ -24,6 +24,7 @@ from skirret.worker.events.tasks import TaskEvents
 from skirret.worker.fetch import Fetcher, Taken
 from skirret.worker.frames import Outcome, Report, Said, Told, Up
 from skirret.worker.gates import Gates
+from skirret.worker.handler_line import NodeHooks
 from skirret.worker.job import Job
 from skirret.worker.limits import UNLIMITED, TimeLimits
 from skirret.worker.loop import Loop, Timer
@@ -61,6 +62,8 @@ class Supervisor:
         """Tells monitors of tasks, while they want to hear of them."""
         self.said: Callable[[Said], object] | None = None
         """Tells monitors what tasks send of their own."""
+        self.hooks: NodeHooks | None = None
+        """Tells hooks of the app that concern the worker, if it has any."""
         self._asked = False
         self._acking: dict[int, tuple[ChildLine, Job]] = {}
         self._settling: dict[int, tuple[ChildLine, Job]] = {}
@@ -114,8 +117,13 @@ class Supervisor:
         self._begin(jobs)
 
     def _begin(self, jobs: Sequence[Job]) -> None:
+        if logger.isEnabledFor(logging.INFO):
+            for job in jobs:
+                logger.info("Task %s[%s] received", job.head.task, job.head.id)
         if self.told is not None:
             self.told.received(jobs)
+        if self.hooks is not None:
+            self.hooks.received(jobs)
         self.dispatcher.add(jobs)
         self.pump()
 
@@ -294,6 +302,8 @@ class Supervisor:
     def _refused(self, delivery: Delivery, head: Head | Malformed, decision: admission.Decision) -> Settlement:
         if isinstance(head, Head) and head.marks is not None:
             self.gates.note(delivery.tag, head, early=False)
+        if self.hooks is not None:
+            self.hooks.refused(delivery, head, decision)
         match decision:
             case admission.Delay(due):
                 return Defer(tag=delivery.tag, due=due)

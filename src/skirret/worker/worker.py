@@ -25,8 +25,10 @@ from skirret.settings import Conf
 from skirret.settings.transports import broker_options, coordination_options, result_options
 from skirret.worker.banner import banner
 from skirret.worker.child.slots import SLOTS
+from skirret.worker.ending import Phase
 from skirret.worker.events.node import node_events
 from skirret.worker.fetch import Fetcher, Told
+from skirret.worker.handler_line import HandlerLine, NodeHooks
 from skirret.worker.loop import Loop
 from skirret.worker.manifest import Manifest
 from skirret.worker.options import WorkerOptions
@@ -82,6 +84,7 @@ class Worker:
         self.loop = Loop()
         self.broken = False
         self.remote: RemoteLine | None = None
+        self._was_ready = False
 
     def run(self) -> int:
         """Start, serve, stop; the exit code."""
@@ -103,11 +106,15 @@ class Worker:
             if kind != "solo":
                 children, slots = self._size(manifest, kind)
                 self._assemble(manifest, pool, kind, children, slots)
+                if manifest.hooks:
+                    pool.handler = HandlerLine(self.loop)
+                    self.supervisor.hooks = NodeHooks(pool.handler, manifest.hooks)
                 self._catch_signals()
                 pool.start(kind, children, slots)
                 self._serve()
                 with self._watched():
                     self.loop.run()
+                self._tell_end()
         finally:
             pool.close()
         if kind == "solo":  # as the settings say
@@ -117,16 +124,21 @@ class Worker:
 
     def _run_solo(self) -> int:
         from skirret.worker.child.describe import describe, load_app
+        from skirret.worker.child.handler import Handler, HandlerThread
         from skirret.worker.child.link import Link
+        from skirret.worker.child.node import worker_node
         from skirret.worker.child.process import serve_link
 
-        app = load_app(self.options)
+        app = load_app(self.options, self.hostname)
         manifest = describe(app)
         if self.options.reload:
             raise ImproperlyConfigured("--reload needs child processes, and the pool solo has none; take another pool")
         self.service.follow(manifest.settings)
         pool = SoloPool(self.loop, self._heard())
         self._assemble(manifest, pool, "solo", 1, 1)
+        if manifest.hooks:
+            handler = HandlerThread(Handler(app, worker_node(app, self.hostname, self.options)))
+            self.supervisor.hooks = NodeHooks(handler, manifest.hooks)
         self._catch_signals()
         self._serve()
         supervising = threading.Thread(target=self._supervise_solo, name="skirret-supervisor")
@@ -135,6 +147,7 @@ class Worker:
         link = Link(pool.child.child_sock, pool.child.permits_read, pool.chalk())
         serve_link(app, self.hostname, link, "solo", 1)
         supervising.join()
+        self._tell_end()
         pool.close()
         self._let_go()
         return self._ended()
@@ -151,6 +164,18 @@ class Worker:
         self.events.start()
         if self.remote is not None:
             self.remote.start()
+        self._heart()
+
+    def _heart(self) -> None:
+        """Tell hooks now and then that the worker lives."""
+        interval, hooks = self._heartbeat(), self.supervisor.hooks
+        if interval and hooks is not None and "heartbeat_sent" in hooks.heard:
+            hooks.heartbeat()
+            self.loop.call_later(interval, self._heart)
+
+    def _tell_end(self) -> None:
+        if self.supervisor.hooks is not None:
+            self.supervisor.hooks.stopped()
 
     def _let_go(self) -> None:
         if self.remote is not None:
@@ -299,7 +324,17 @@ class Worker:
         signal.signal(signal.SIGQUIT, self._handler(self.supervisor.ending.cold))
 
     def _handler(self, action: Callable[[], None]) -> Callable[[int, FrameType | None], None]:
-        return lambda _signum, _frame: self.loop.call_from_thread(action)
+        def handle(signum: int, _frame: FrameType | None) -> None:
+            self.loop.call_from_thread(lambda: self._shut_down(signal.Signals(signum).name, action))
+
+        return handle
+
+    def _shut_down(self, name: str, action: Callable[[], None]) -> None:
+        hooks, before = self.supervisor.hooks, self.supervisor.ending.phase
+        if hooks is not None:
+            cold = name == "SIGQUIT" or before is not Phase.RUNNING
+            hooks.shutting_down(name, "Cold" if cold else "Warm", EXIT_OK)
+        action()
 
     def _stop(self) -> None:
         if self.supervisor.ending.running:
@@ -316,6 +351,9 @@ class Worker:
         if all(child.ready for child in self.supervisor.pool.children):
             logger.info("%s ready.", self.hostname)
             self.service.ready()
+            if self.supervisor.hooks is not None and not self._was_ready:
+                self.supervisor.hooks.ready()
+            self._was_ready = True
         self.events.mark()
         self.supervisor.pump()
 

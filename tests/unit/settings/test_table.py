@@ -39,6 +39,7 @@ OUR_OWN = {
     "worker_delivery_limit": 10,
     "message_max_bytes": 16 * 1024 * 1024,
     "broker_publish_timeout": 5.0,
+    "middleware": (),
     "worker_log_json": False,
     "unknown_task_patience": 60.0,
     "embedded_path": None,

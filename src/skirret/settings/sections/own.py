@@ -57,6 +57,7 @@ class OwnSettings(Section):
     worker_delivery_limit: int = option(
         10, "After how many deliveries in all a task goes to the dead letters.", minimum=1
     )
+    middleware: tuple[str, ...] = option((), "Middleware of the app, in order, as paths such as `proj.hooks:Tracing`.")
     worker_log_json: bool = option(False, "Whether the worker's log is one JSON object a line.")
     unknown_task_patience: float = option(
         60.0,

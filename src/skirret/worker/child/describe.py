@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skirret.middleware.stack import NODE_HOOKS
+from skirret.worker.child.node import worker_node
 from skirret.worker.manifest import DeclaredQueue, Manifest, TaskTraits
 
 if TYPE_CHECKING:
@@ -14,8 +16,12 @@ if TYPE_CHECKING:
     from skirret.worker.options import WorkerOptions
 
 
-def load_app(options: WorkerOptions) -> Skirret:
-    """Import the app, apply the command line's settings, import its task modules, and finalise it.
+def load_app(options: WorkerOptions, hostname: str) -> Skirret:
+    """Import the app, apply the command line's settings, import its task modules, tell its hooks, and finalise it.
+
+    Args:
+        options: the command line.
+        hostname: the node's name, for the hooks.
 
     Raises:
         ImproperlyConfigured: there is no such app, or its settings are wrong.
@@ -33,7 +39,11 @@ def load_app(options: WorkerOptions) -> Skirret:
     app.conf.set_from_command_line(_overrides(options))
     app.conf.validate()
     app.import_modules()
+    hooks, node = app.middleware, worker_node(app, hostname, options)
+    hooks.tell(hooks.celeryd_init, node, app.conf, node.options)
     app.finalize()
+    hooks.tell(hooks.worker_init, node)
+    hooks.tell(hooks.celeryd_after_setup, node, app.conf)
     return app
 
 
@@ -56,6 +66,7 @@ def describe(app: Skirret) -> Manifest:
             )
             for queue in app.queues.values()
         ],
+        hooks=sorted(app.middleware.heard() & NODE_HOOKS),
     )
 
 

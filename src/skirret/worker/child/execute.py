@@ -38,6 +38,7 @@ from skirret.worker.child import monitors
 from skirret.worker.child.describe import acks_on_failure
 from skirret.worker.child.errbacks import run_errbacks
 from skirret.worker.child.guards import Guards
+from skirret.worker.child.hearing import Hearing
 from skirret.worker.frames import Conclude, Conclusion, Outcome, Report, Run, Said, Told
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Executor:
 
     def __init__(self, app: Skirret, hostname: str, report: Callable[[Report | Told | Said], None]) -> None:
         self.app = app
+        self.hooks = app.middleware
         self.hostname = hostname
         self.guards = Guards()
         self._send = report
@@ -140,7 +142,7 @@ class Executor:
         return Outcome(run.seq, "reject", -1.0, str(name or ""), result, reason=text)
 
 
-class Execution:
+class Execution(Hearing):
     """One message about to run, or running. `call` may be replaced by awaiting `task.run` where a loop is at hand."""
 
     __slots__ = ("args", "began", "executor", "id", "kwargs", "left", "manner", "name", "request", "run", "task")
@@ -155,6 +157,7 @@ class Execution:
         self.id = str(request.id)
         self.began = clock.monotonic()
         self.left = True
+        self.hooks = self.waits = None
         self.args = request.args
         self.kwargs = request.kwargs
 
@@ -164,10 +167,16 @@ class Execution:
         context.push_task(task, request)
         self.left = False
         self.began = clock.monotonic()
+        if self.executor.hooks.runs:
+            self.hooks = self.executor.hooks
+            self.tell(self.hooks.before_run, task, request, veto=True)
         if self.manner.track_started and self._keeps_result():
             meta = self._meta(states.STARTED, {"pid": self.executor.pid, "hostname": self.executor.hostname})
             self.executor.report(Report([self._record(meta)]))
-        task.before_start(request.id, self.args, self.kwargs)
+        if self.waits:
+            self.in_turn(task.before_start, request.id, self.args, self.kwargs)
+        else:
+            task.before_start(request.id, self.args, self.kwargs)
 
     def call(self) -> Any:
         """Run the user's function, through the task's own ``__call__`` if it has one."""
@@ -191,6 +200,9 @@ class Execution:
         except BaseException as exc:  # noqa: BLE001  the value or a callback cannot be encoded: the run has failed, and says why
             return self.failed(exc)
         self._hook(task.on_success, value, request.id, self.args, self.kwargs)
+        if self.hooks is not None:
+            self.sent(successors)
+            self.tell(self.hooks.succeeded, task, request, value, runtime)
         if logger.isEnabledFor(logging.INFO):
             text = saferepr(value, task.resultrepr_maxsize)
             logger.info("Task %s[%s] succeeded in %.6fs: %s", self.name, request.id, runtime, text)
@@ -204,9 +216,11 @@ class Execution:
             if isinstance(exc, Retry):
                 return self._retried(exc, runtime)
             if isinstance(exc, Ignore):
+                logger.info("Task %s[%s] ignored", self.name, self.request.id)
                 self._leave(states.IGNORED, exc, None)
                 return Outcome(self.run.seq, "done", runtime, self.name, None, list(self.request.outbox))
             if isinstance(exc, Reject):
+                logger.warning("Task %s[%s] %r", self.name, self.request.id, exc)
                 self._leave(states.REJECTED, exc, None)
                 reason = f"rejected by the task: {exc.reason}"
                 return Outcome(self.run.seq, "requeue" if exc.requeue else "reject", runtime, self.name, reason=reason)
@@ -214,7 +228,8 @@ class Execution:
         except BaseException as fault:  # noqa: BLE001  every run has an outcome, whatever its exception does when looked at
             return self._speechless(exc, fault, runtime)
         finally:
-            exc.__traceback__ = None  # frames would keep the task's locals alive
+            if not self.waits:  # hooks that wait shall see it
+                exc.__traceback__ = None  # frames would keep the task's locals alive
 
     def _retried(self, exc: Retry, runtime: float) -> Outcome:
         info = ExceptionInfo.of(exc)
@@ -226,6 +241,9 @@ class Execution:
             cause = exc.exc if exc.exc is not None else exc
             result = self._record(self._meta(states.RETRY, cause, info.traceback))
         self._hook(self.task.on_retry, exc, self.request.id, self.args, self.kwargs, info)
+        if self.hooks is not None:
+            self.sent([again])
+            self.tell(self.hooks.retried, self.task, self.request, exc, info)
         logger.info("Task %s[%s] retry: %s", self.name, self.request.id, exc)
         self._leave(states.RETRY, exc, info)
         return Outcome(self.run.seq, "retry", runtime, self.name, result, publication=again)
@@ -238,6 +256,9 @@ class Execution:
             result = self._record(self._meta(states.FAILURE, exc, info.traceback))
         self._hook(task.on_failure, exc, request.id, self.args, self.kwargs, info)
         successors = [*request.outbox, *run_errbacks(self.executor.app, request, info)]
+        if self.hooks is not None:
+            self.tell(self.hooks.failed, task, request, info, runtime)
+            self.sent(successors)
         if isinstance(exc, tuple(task.throws or ())):
             logger.info("Task %s[%s] raised expected: %r", self.name, request.id, exc)
         else:
@@ -271,6 +292,8 @@ class Execution:
             meta = ResultMeta(task_id=self.id, status=states.FAILURE, result=EncodeError(text))
             meta.date_done = clock.utc_now().isoformat()
             result = self._record(meta)
+        if self.hooks is not None:
+            self.tell(self.hooks.internal_error, self.task, self.request, ExceptionInfo(fault, where))
         self._leave(states.FAILURE, fault, None)
         return Outcome(self.run.seq, "done", runtime, self.name, result, list(self.request.outbox))
 
@@ -322,7 +345,11 @@ class Execution:
                 self._hook(self._tell_monitors, status, value, info)
             if status not in UNRETURNED:
                 self._hook(self.task.after_return, status, value, self.request.id, self.args, self.kwargs, info)
-            context.pop_task()
+            if self.hooks is not None:
+                self.tell(self.hooks.after_run, self.task, self.request, status, value)
+                self.leave_task()
+            else:
+                context.pop_task()
 
     def _tell_monitors(self, status: str, value: Any, info: ExceptionInfo | None) -> None:
         told = monitors.told(self.run.seq, status, value, info, self.task.resultrepr_maxsize)

@@ -8,6 +8,9 @@ from skirret.worker.frames import LENGTH
 from skirret.worker.manifest import Manifest
 from skirret.worker.options import WorkerOptions
 
+HANDLER = "handler"
+"""The pool's name of the child that runs no tasks but the hooks of the worker; its number is 0."""
+
 
 class Start(msgspec.Struct, tag=1):
     """Down: import this app. `hostname` is the node's name."""

@@ -19,7 +19,11 @@ from skirret.url import parse
 from skirret.worker.board import Chalk
 from skirret.worker.child import monitors
 from skirret.worker.child.execute import Executor
+from skirret.worker.child.handler import Handler
+from skirret.worker.child.handler import serve as serve_handler
 from skirret.worker.child.link import Link, open_link
+from skirret.worker.child.node import worker_node
+from skirret.worker.child.orders import HANDLER
 from skirret.worker.child.slots import serve_with
 from skirret.worker.frames import Ready
 
@@ -43,6 +47,12 @@ def run_child(app: Skirret, start: Start, order: Fork, sock: int, permits: int, 
     options = start.options
     logfile = node_path(options.logfile or app.conf.worker_logfile or "", start.hostname, order.index) or None
     logs.setup_from(app.conf, options.loglevel, logfile, json=options.log_json, color=options.color, redirect=True)
+    logs.name_process("Handler" if order.pool == HANDLER else f"ForkPoolWorker-{order.index}")
+    if order.pool == HANDLER:
+        os.close(permits)
+        os.close(board)
+        serve_handler(Handler(app, worker_node(app, start.hostname, options)), sock)
+        return 0
     link = open_link(sock, permits, Chalk(board, order.slots))
     _let_forks_go(link)
     serve_link(app, start.hostname, link, order.pool, order.slots)
@@ -93,9 +103,12 @@ def serve_link(app: Skirret, hostname: str, link: Link, pool: str, slots: int) -
     """Serve one line to a supervisor with the slots of `pool`."""
     context.set_default_app(app)
     context.set_current_app(app)
+    hooks, node = app.middleware, worker_node(app, hostname)
+    hooks.tell(hooks.process_init, node)
     serve = serve_with(pool)
     executor = Executor(app, hostname, link.report)
     executor.chalk = link.chalk
     link.report(Ready(os.getpid()))
     with monitors.through(app.events, executor.report):
         serve(executor, link, slots)
+    hooks.tell(hooks.process_shutdown, node, os.getpid(), 0)

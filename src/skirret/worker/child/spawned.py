@@ -26,7 +26,7 @@ def main() -> None:
         from skirret.worker.child.describe import load_app  # its locks are the hub's, if there is one
         from skirret.worker.child.process import run_child
 
-        code = run_child(load_app(start.options), start, order, *ends)
+        code = run_child(load_app(start.options, start.hostname), start, order, *ends)
     except BaseException:  # noqa: BLE001  threads of the app must not keep a child that failed
         traceback.print_exc()
     finally:

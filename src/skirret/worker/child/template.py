@@ -28,7 +28,19 @@ import msgspec
 
 from skirret.errors import SkirretError
 from skirret.worker.child.cooperation import forked_for, patch_for
-from skirret.worker.child.orders import Exited, Failed, Fork, Forked, Imported, Notice, Start, pack, unpack_order
+from skirret.worker.child.node import worker_node
+from skirret.worker.child.orders import (
+    HANDLER,
+    Exited,
+    Failed,
+    Fork,
+    Forked,
+    Imported,
+    Notice,
+    Start,
+    pack,
+    unpack_order,
+)
 from skirret.worker.frames import LENGTH
 
 if TYPE_CHECKING:
@@ -97,7 +109,7 @@ class Template:
             patch_for(start.options.pool)
             from skirret.worker.child.describe import describe, load_app  # its locks are the hub's, if there is one
 
-            app = load_app(start.options)
+            app = load_app(start.options, start.hostname)
             manifest = describe(app)
         except SkirretError as exc:
             self._send(Failed(str(exc), "ours"))
@@ -124,9 +136,13 @@ class Template:
         if self._fork_safe and not gc.get_freeze_count():
             from skirret.worker.child.process import preload
 
-            preload(app, order.pool)
+            if order.pool != HANDLER:
+                preload(app, order.pool)
             gc.collect()
             gc.freeze()  # children share these pages; a collection in one must not copy them
+        hooks = app.middleware
+        if hooks.before_create_process and order.pool != HANDLER:
+            hooks.tell(hooks.before_create_process, worker_node(app, start.hostname, start.options))
         try:
             pid = fork() if self._fork_safe else _spawn(start, order, ends)
         except OSError as exc:  # out of memory or of process numbers: that must not cost the children that there are
@@ -145,7 +161,7 @@ class Template:
         try:
             signal.set_wakeup_fd(-1)
             die_with_parent(parent)
-            forked_for(order.pool)
+            forked_for((start.options.pool or "") if order.pool == HANDLER else order.pool)
             self._sock.close()
             os.close(self._woken)
             os.close(self._wakeup)

@@ -155,6 +155,8 @@ class _Slots:
         try:
             try:
                 execution.enter()
+                if execution.waits:
+                    await execution.catch_up()
                 if execution.task.is_async:
                     guard.enter(seq)
                     value = await execution.call()
@@ -171,6 +173,8 @@ class _Slots:
             outcome = execution.failed(exc)
         else:
             outcome = execution.succeeded(value)
+        if execution.waits:
+            await execution.catch_up()
         self._link.chalk.leave(slot)
         return outcome
 

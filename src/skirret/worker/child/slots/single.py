@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextvars
 import signal
 import threading
+from collections.abc import Coroutine
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -56,6 +58,8 @@ def run_one(executor: Executor, link: Link, run: Run, loop: RunsCoroutines, guar
     try:
         try:
             execution.enter()
+            if execution.waits:
+                loop.finish(execution.catch_up())
             guard.enter(run.seq)
             value = loop.run(execution, guard) if execution.task.is_async else execution.call()
         finally:
@@ -65,6 +69,8 @@ def run_one(executor: Executor, link: Link, run: Run, loop: RunsCoroutines, guar
         outcome = execution.failed(exc)
     else:
         outcome = execution.succeeded(value)
+    if execution.waits:
+        loop.finish(execution.catch_up())
     link.chalk.leave(slot)
     return outcome
 
@@ -86,19 +92,27 @@ class CoroutineRunner:
         """Where the last signal came, if signals come in this thread."""
 
     def run(self, execution: Execution, guard: Guard) -> Any:
-        """Run an ``async def`` task to its end."""
+        """Run an ``async def`` task to its end; it knows that it is the one that runs."""
         from skirret.worker.child.slots.steered import Steered
 
+        runner = self._ready()
+        steered = Steered(_awaited(execution))
+        throw, guard.throw = guard.throw, partial(self._throw, steered)
+        try:
+            return runner.run(steered, context=contextvars.copy_context())
+        finally:
+            guard.throw = throw
+
+    def finish(self, hooks: Coroutine[Any, Any, None]) -> None:
+        """Run what hooks of the task left to be awaited."""
+        self._ready().run(hooks, context=contextvars.copy_context())
+
+    def _ready(self) -> asyncio.Runner:
         if self._runner is None:
             import asyncio  # heavy, and not needed where no task is a coroutine
 
             self._runner = asyncio.Runner()
-        steered = Steered(_awaited(execution))
-        throw, guard.throw = guard.throw, partial(self._throw, steered)
-        try:
-            return self._runner.run(steered)
-        finally:
-            guard.throw = throw
+        return self._runner
 
     def _throw(self, steered: Steered) -> None:
         if self._runner is None:
