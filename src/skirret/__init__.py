@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from skirret.app.declaring import shared_task
     from skirret.app.lineage import uuid
     from skirret.app.task import Task
+    from skirret.app.voice import heartbeat, progress
     from skirret.brokers.base import Queue
     from skirret.canvas.making import maybe_signature, signature, subtask
     from skirret.canvas.signature import Signature
@@ -35,7 +36,9 @@ _WHERE = {
     "app_or_default": "skirret.app.current",
     "current_app": "skirret.app.current",
     "current_task": "skirret.app.current",
+    "heartbeat": "skirret.app.voice",
     "maybe_signature": "skirret.canvas",
+    "progress": "skirret.app.voice",
     "shared_task": "skirret.app.declaring",
     "signature": "skirret.canvas",
     "subtask": "skirret.canvas",
@@ -59,7 +62,9 @@ __all__ = [
     "app_or_default",
     "current_app",
     "current_task",
+    "heartbeat",
     "maybe_signature",
+    "progress",
     "shared_task",
     "signature",
     "subtask",

@@ -11,6 +11,8 @@ class Manner(NamedTuple):
     track_started: bool
     ignores_result: bool
     keeps_errors: bool
+    stalls: bool
+    """Whether it must say that it lives."""
 
 
 def manner_of(task: Any) -> Manner:
@@ -21,5 +23,6 @@ def manner_of(task: Any) -> Manner:
             track_started=bool(task.track_started),
             ignores_result=bool(task.ignore_result),
             keeps_errors=bool(task.store_errors_even_if_ignored),
+            stalls=bool(task.stall_limit),
         )
     return kept

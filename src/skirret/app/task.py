@@ -15,6 +15,7 @@ from skirret.app.current import app_or_default
 from skirret.app.hooks import TaskHooks
 from skirret.app.task_app import TaskApp
 from skirret.app.task_limits import TaskLimits
+from skirret.app.voice import TaskVoice
 from skirret.options import TASK_ATTRIBUTES
 from skirret.request import Context
 
@@ -26,7 +27,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Task(TaskLimits, TaskHooks, Generic[P, R]):
+class Task(TaskLimits, TaskHooks, TaskVoice, Generic[P, R]):
     """One task of one app; there is one instance of it in a process.
 
     Subclass it for shared behaviour (``@app.task(base=...)``) or for a class task with a ``run`` of its own
@@ -334,34 +335,6 @@ class Task(TaskLimits, TaskHooks, Generic[P, R]):
         if self.trail:
             self.request.children.append(result)
         return result
-
-    def update_state(
-        self, task_id: str | None = None, state: str | None = None, meta: Any = None, **options: Any
-    ) -> None:
-        """Store a state of the running call, such as its progress.
-
-        Args:
-            task_id: another task's id; None is the running one.
-            state: a name, such as ``PROGRESS``.
-            meta: what ``AsyncResult.info`` shows; a dict that the result serializer can carry.
-        """
-        from skirret.app.storing import store_state
-
-        store_state(self.app, self.request, task_id or self.request.id, state or "", meta, **options)
-
-    def send_event(
-        self, type_: str, retry: bool = True, retry_policy: Mapping[str, Any] | None = None, **fields: Any
-    ) -> None:
-        """Send an event about the running call, whether or not its worker sends those of tasks.
-
-        Args:
-            type_: such as ``task-progress``; monitors then show the state PROGRESS.
-            retry, retry_policy: accepted for Celery's sake: it never fails, and waits for a broker that is away.
-            **fields: the event's fields.
-        """
-        request = self.request
-        with self.app.events.default_dispatcher(hostname=request.hostname) as dispatcher:
-            dispatcher.send(type_, **{"uuid": request.id, **fields})
 
     def AsyncResult(self, task_id: str, **options: Any) -> AsyncResult[R]:  # noqa: N802  Celery's public name
         """The handle of one of this task's results."""

@@ -132,6 +132,10 @@ class ChildLine:
         noted = self.board.running() if self._last_seen is None else self._last_seen
         return [(self.outstanding[seq], began) for seq, began in noted if seq in self.outstanding]
 
+    def heartbeats(self, job: Job) -> int:
+        """How often a running job has said that it lives, since some moment before it began."""
+        return next((self.board.progress(seq) for seq, one in self.outstanding.items() if one is job), 0)
+
     @property
     def most(self) -> int:
         """How many frames it may hold."""

@@ -12,7 +12,7 @@ from skirret import clock
 from skirret.wire.envelope import Head
 from skirret.worker.child_line import ChildLine
 from skirret.worker.dispatch import Dispatcher
-from skirret.worker.job import Job
+from skirret.worker.job import Job, Stall
 from skirret.worker.loop import Loop, Timer
 from skirret.worker.manifest import TaskTraits
 
@@ -46,7 +46,7 @@ class TimeLimits:
         dispatcher: Dispatcher,
         overdue: Callable[[ChildLine, Job, float], object],
     ) -> None:
-        self.any = any(traits.time_limit or traits.soft_time_limit for traits in tasks.values())
+        self.any = any(traits.time_limit or traits.soft_time_limit or traits.stall_limit for traits in tasks.values())
         """Whether a task has limits of its own; those of a call come with its message."""
         self.kills = True
         """Whether hard limits can be enforced; ``solo`` cannot end itself."""
@@ -67,6 +67,14 @@ class TimeLimits:
         traits = self._tasks[task]
         traits.time_limit, traits.soft_time_limit = hard, soft
         self.any = True
+
+    def stall_of(self, head: Head) -> Stall | None:
+        """How long a message's task may run without a heartbeat; None is without end."""
+        limit = self._tasks[head.task].stall_limit
+        if not limit or not self.kills:
+            return None
+        self._watch(LOOK)
+        return Stall(limit)
 
     def limit_of(self, head: Head) -> Limit | None:
         """The limits of a message: its own where it names one, else its task's; None if there is none."""
@@ -98,6 +106,10 @@ class TimeLimits:
         soonest = now + LOOK
         for child in list(self.children):
             for job, began in child.running():
+                if job.stall is not None and job.stall.over(child.heartbeats(job), now):
+                    logger.error("Task %s[%s] gave no heartbeat for %g s", job.head.task, job.head.id, job.stall.limit)
+                    self._overdue(child, job, job.stall.limit)
+                    continue
                 if job.limit is None:
                     continue
                 hard, soft = job.limit
@@ -118,4 +130,4 @@ class TimeLimits:
     def _any_here(self) -> bool:
         here = (job for child in self.children for job in child.outstanding.values())
         waiting = (job for jobs in (self._dispatcher.pending, self._dispatcher.suspects) for job in jobs)
-        return any(job.limit is not None for jobs in (here, waiting) for job in jobs)
+        return any(job.limit is not None or job.stall is not None for jobs in (here, waiting) for job in jobs)

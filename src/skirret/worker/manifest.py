@@ -19,6 +19,7 @@ class TaskTraits(msgspec.Struct, kw_only=True, omit_defaults=True):
         retry_on_worker_lost: such a death is one of the task's own retries.
         max_retries: how many there are; None is without end.
         time_limit, soft_time_limit: seconds.
+        stall_limit: seconds that it may run without a heartbeat.
         rate_limit: such as ``10/m``.
         rate_limit_scope: ``worker``, each for itself, or ``fleet``, all together.
         max_concurrency: how many may run at a time in the whole fleet; None is no limit.
@@ -35,6 +36,7 @@ class TaskTraits(msgspec.Struct, kw_only=True, omit_defaults=True):
     max_retries: int | None = None
     time_limit: float | None = None
     soft_time_limit: float | None = None
+    stall_limit: float | None = None
     rate_limit: str | None = None
     rate_limit_scope: str = "worker"
     max_concurrency: int | None = None

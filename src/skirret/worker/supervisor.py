@@ -287,6 +287,7 @@ class Supervisor:
         job.alone = delivery.crashes > 0 or job.doubted
         if self.limits.any or head.timelimit != UNLIMITED:
             job.limit = self.limits.limit_of(head)
+            job.stall = self.limits.stall_of(head)
         if head.marks is not None:
             self.gates.note(delivery.tag, head, early=job.early)
         return job

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from skirret import Middleware, Skirret, current_task, signals
+from skirret import Middleware, Skirret, context, current_task, signals
 from skirret.errors import Ignore, Reject
 from skirret.testing.worker import worker
 
@@ -268,3 +268,17 @@ def test_a_coroutine_hook_is_awaited_by_adelay_and_may_refuse(app):
         result, loop = asyncio.run(main())
         assert result.get(timeout=5) == 1
     assert slow.loops == [loop] * 3
+
+
+def test_hooks_that_are_coroutines_leave_nothing_of_their_task_behind(app, pool):
+    app.middleware.add(ToldLater())
+    depths = []
+
+    @app.task
+    def deep():
+        depths.append(len(context.task_stack()))
+
+    with serve(app, pool):
+        for _ in range(3):
+            deep.delay().get(timeout=5)
+    assert depths == [1, 1, 1]

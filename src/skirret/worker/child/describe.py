@@ -99,6 +99,7 @@ def _traits(task: Any) -> TaskTraits:
         max_retries=task.max_retries,
         time_limit=task.time_limit,
         soft_time_limit=task.soft_time_limit,
+        stall_limit=task.stall_limit,
         rate_limit=None if task.rate_limit is None else str(task.rate_limit),
         rate_limit_scope=str(task.rate_limit_scope),
         max_concurrency=None if task.max_concurrency is None else int(task.max_concurrency),

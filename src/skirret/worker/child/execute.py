@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from skirret import clock, context, states
 from skirret.app.manner import manner_of
+from skirret.app.progress import open_board
 from skirret.app.requests import request_of, request_of_usual
 from skirret.app.storing import meta_of
 from skirret.app.task import Task
+from skirret.app.voice import beats_of, fall_silent
 from skirret.canvas.steps import pop_next
 from skirret.errors import (
     EncodeError,
@@ -76,6 +78,7 @@ class Executor:
         self.ttl = _seconds(conf.result_expires)
         self.failure_ttl = _seconds(conf.result_failure_expires) or self.ttl
         self.pid = os.getpid()
+        self.progress = open_board(lambda told: self.report(Report([told])))
         self.chalk: Chalk | None = None
         """Says whether monitors want to hear how runs end."""
 
@@ -83,6 +86,20 @@ class Executor:
         """Send a frame while a task runs; an interruption of the task does not cut it in two."""
         with self.guards.mask():
             self._send(frame)
+
+    def beat_of(self, seq: int) -> Callable[[], None]:
+        """What a task's heartbeats do: a note on the board, which the supervisor reads."""
+        chalk, slot = self.chalk, -1
+
+        def beat() -> None:
+            nonlocal slot
+            if chalk is None:
+                return
+            if slot < 0:
+                slot = next((one for one in range(chalk.slots) if chalk.runs(one) == seq), 0)
+            chalk.progressed(slot)
+
+        return beat
 
     def prepare(self, run: Run) -> Execution | Outcome:
         """Read a message. An Outcome comes back when there is nothing to call."""
@@ -167,6 +184,8 @@ class Execution(Hearing):
         context.push_task(task, request)
         self.left = False
         self.began = clock.monotonic()
+        if self.manner.stalls:
+            beats_of(self.id, self.executor.beat_of(self.run.seq))
         if self.executor.hooks.runs:
             self.hooks = self.executor.hooks
             self.tell(self.hooks.before_run, task, request, veto=True)
@@ -274,10 +293,12 @@ class Execution(Hearing):
         """The outcome of a run that ended in another process, which could not tell of it."""
         context.push_task(self.task, self.request)
         self.left = False
+        self.hooks = self.executor.hooks if self.executor.hooks.runs else None
         lost = WorkerLostError(f"the process that ran this task was {ended.how}")
         error = TimeLimitExceeded(ended.seconds) if ended.fault == "time" else lost
         outcome = self.failed(Retry(exc=error, when=self.task.default_retry_delay) if ended.again else error)
         outcome.runtime = -1.0
+        self.catch_up_alone()
         if not ended.again:
             outcome.kind, outcome.reason = ("reject", ended.dead) if ended.dead else ("done", "")
         return outcome
@@ -343,6 +364,10 @@ class Execution(Hearing):
             self.left = True
             if self.executor.chalk is not None and self.executor.chalk.tells:
                 self._hook(self._tell_monitors, status, value, info)
+            if self.executor.progress.said:
+                self.executor.progress.forget(self.id)
+            if self.manner.stalls:
+                fall_silent(self.id)
             if status not in UNRETURNED:
                 self._hook(self.task.after_return, status, value, self.request.id, self.args, self.kwargs, info)
             if self.hooks is not None:

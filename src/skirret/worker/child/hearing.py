@@ -7,6 +7,7 @@ from typing import Any
 
 from skirret import context
 from skirret.app.publisher import outgoing_of
+from skirret.coroutines import run_coroutine
 from skirret.message import Publication
 from skirret.middleware import Stack, telling
 
@@ -40,10 +41,17 @@ class Hearing:
             call(*args)
 
     def leave_task(self) -> None:
-        """Leave the task, when all who hear of its end have been told."""
-        self.in_turn(context.pop_task)
+        """Leave the task; if hooks of its end wait, whoever awaits them leaves it after them."""
+        if not self.waits:
+            context.pop_task()
 
     async def catch_up(self) -> None:
-        """Await what waits; after `enter`, and after the outcome."""
+        """Await what waits; after `enter`, and after the outcome (then `context.pop_task` is due)."""
         if self.waits:
             await telling.drain(self.waits)
+
+    def catch_up_alone(self) -> None:
+        """Run what waits after the outcome to its end, where no slot will, and leave the task."""
+        if self.waits:
+            run_coroutine(self.catch_up())
+            context.pop_task()

@@ -11,6 +11,7 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from skirret import context
 from skirret.worker.child.guards import Guard, ThreadGuard, raise_here
 from skirret.worker.child.link import BEAT, HOLD, Stop
 from skirret.worker.child.slots.steered import Steered
@@ -175,6 +176,7 @@ class _Slots:
             outcome = execution.succeeded(value)
         if execution.waits:
             await execution.catch_up()
+            context.pop_task()
         self._link.chalk.leave(slot)
         return outcome
 

@@ -6,6 +6,7 @@ import asyncio
 import asyncio.events as place
 import selectors
 import threading
+from collections.abc import Coroutine
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -80,10 +81,7 @@ class LoopGreenlet:
 
     def run(self, execution: Execution, guard: Guard) -> Any:
         """Run an ``async def`` task to its end; other greenlets run meanwhile."""
-        loop = self._loop
-        if loop is None:
-            loop = self._loop = asyncio.new_event_loop()
-            self._place = self._hub.spawn(loop.run_forever)
+        loop = self._ready()
         steered = Steered(_attempt(execution, guard))
         throw, guard.throw = guard.throw, partial(self._throw, loop, steered)
         try:
@@ -93,6 +91,16 @@ class LoopGreenlet:
         if error is not None:
             raise error
         return value
+
+    def finish(self, hooks: Coroutine[Any, Any, None]) -> None:
+        """Run what hooks of the task left to be awaited."""
+        asyncio.run_coroutine_threadsafe(hooks, self._ready()).result()
+
+    def _ready(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._place = self._hub.spawn(self._loop.run_forever)
+        return self._loop
 
     def close(self) -> None:
         """Stop the loop, which has nothing left to run."""

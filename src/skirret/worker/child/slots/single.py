@@ -10,6 +10,7 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from skirret import context
 from skirret.worker.child.guards import Guard, raise_here
 from skirret.worker.child.link import Stop
 from skirret.worker.frames import Outcome
@@ -71,6 +72,7 @@ def run_one(executor: Executor, link: Link, run: Run, loop: RunsCoroutines, guar
         outcome = execution.succeeded(value)
     if execution.waits:
         loop.finish(execution.catch_up())
+        context.pop_task()
     link.chalk.leave(slot)
     return outcome
 
@@ -80,6 +82,10 @@ class RunsCoroutines(Protocol):
 
     def run(self, execution: Execution, guard: Guard) -> Any:
         """Run an ``async def`` task to its end."""
+        ...
+
+    def finish(self, hooks: Coroutine[Any, Any, None]) -> None:
+        """Run what hooks of the task left to be awaited."""
         ...
 
 
