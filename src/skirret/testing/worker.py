@@ -65,8 +65,7 @@ def worker(
     options = WorkerOptions(app=app.main or "")
     servers = (app.broker, app.coordination, app.conf)
     remote = remote_line(Node(hostname, pool, supervisor, manifest, options, *servers, events))
-    if manifest.hooks:
-        supervisor.hooks = NodeHooks(HandlerThread(Handler(app, worker_node(app, hostname))), manifest.hooks)
+    supervisor.hooks = _hooks(app, hostname, manifest.hooks)
     link = Link(children.child.child_sock, children.child.permits_read, children.chalk())
     threads = [
         threading.Thread(target=loop.run, name="skirret-supervisor", daemon=True),
@@ -90,6 +89,10 @@ def worker(
             raise RuntimeError("the worker did not stop within 30 s: is a task still running?")
         children.close()
         loop.close()
+
+
+def _hooks(app: Skirret, hostname: str, heard: list[str]) -> NodeHooks | None:
+    return NodeHooks(HandlerThread(Handler(app, worker_node(app, hostname))), heard) if heard else None
 
 
 def _fetcher(app: Skirret, supervisor: Supervisor, limits: Limits) -> Fetcher:

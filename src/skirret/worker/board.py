@@ -16,6 +16,7 @@ import contextlib
 import mmap
 import os
 import struct
+from collections.abc import Callable
 
 from skirret import clock
 
@@ -127,6 +128,11 @@ class Chalk:
         """The slot's task says that it makes progress."""
         at = _FIRST + slot * _RECORD + _PROGRESS
         _NUMBER.pack_into(self._page, at, _NUMBER.unpack_from(self._page, at)[0] + 1)
+
+    def heartbeat_of(self, seq: int) -> Callable[[], None]:
+        """What heartbeats of the task of frame `seq` do, which a slot runs now."""
+        slot = next((one for one in range(self.slots) if self.runs(one) == seq), 0)
+        return lambda: self.progressed(slot)
 
     def wanted(self, slot: int) -> int:
         """The frame that the supervisor wants interrupted in this slot; 0 for none."""

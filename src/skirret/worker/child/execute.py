@@ -87,20 +87,6 @@ class Executor:
         with self.guards.mask():
             self._send(frame)
 
-    def beat_of(self, seq: int) -> Callable[[], None]:
-        """What a task's heartbeats do: a note on the board, which the supervisor reads."""
-        chalk, slot = self.chalk, -1
-
-        def beat() -> None:
-            nonlocal slot
-            if chalk is None:
-                return
-            if slot < 0:
-                slot = next((one for one in range(chalk.slots) if chalk.runs(one) == seq), 0)
-            chalk.progressed(slot)
-
-        return beat
-
     def prepare(self, run: Run) -> Execution | Outcome:
         """Read a message. An Outcome comes back when there is nothing to call."""
         try:
@@ -184,8 +170,8 @@ class Execution(Hearing):
         context.push_task(task, request)
         self.left = False
         self.began = clock.monotonic()
-        if self.manner.stalls:
-            beats_of(self.id, self.executor.beat_of(self.run.seq))
+        if self.manner.stalls and self.executor.chalk is not None:
+            beats_of(self.id, self.executor.chalk.heartbeat_of(self.run.seq))
         if self.executor.hooks.runs:
             self.hooks = self.executor.hooks
             self.tell(self.hooks.before_run, task, request, veto=True)
