@@ -1,0 +1,1 @@
+"""Extensions by Celery's module names: tasks that can be asked to stop."""
