@@ -19,7 +19,7 @@ from uuid import UUID
 import msgspec
 
 from skirret.errors import DecodeError, EncodeError
-from skirret.serializers.limits import DEFAULT, Limits, breach, is_plain
+from skirret.serializers.limits import DEFAULT, Limits, breach, fits_plain, is_plain
 from skirret.serializers.serializer import Serializer
 
 CONTENT_TYPE = "application/json"
@@ -57,9 +57,7 @@ def dumps(value: Any, limits: Limits = DEFAULT) -> bytes:
         except (UnicodeEncodeError, msgspec.MsgspecError, ValueError):
             pass  # lone surrogates: the dialect escapes them
         else:
-            if len(body) <= limits.digits:
-                return body
-            return _within(body, limits)
+            return body if fits_plain(len(body), limits) else _within(body, limits)
     try:
         body = _DIALECT(value).encode()
     except EncodeError:

@@ -44,6 +44,18 @@ DEFAULT = Limits()
 STRICT = Limits(depth=64, nodes=100_000, text=255, exact=True)
 
 
+def python_bounds_integers(limits: Limits) -> bool:
+    """Whether Python itself refuses integers of more digits than `limits` has, so that nobody must look for them."""
+    return 0 < sys.get_int_max_str_digits() <= limits.digits
+
+
+def fits_plain(size: int, limits: Limits) -> bool:
+    """Whether the JSON of a plain value (`is_plain`), of `size` bytes, keeps `limits` without a look at it."""
+    return size <= limits.depth or (
+        size <= 2 * limits.nodes and limits.depth >= PLAIN_DEPTH and python_bounds_integers(limits)
+    )
+
+
 def breach(body: bytes, limits: Limits = DEFAULT) -> str | None:
     """What of `limits` the JSON text `body` breaks, in words, or None. Linear in time; a few counts for small bodies.
 
@@ -53,7 +65,7 @@ def breach(body: bytes, limits: Limits = DEFAULT) -> str | None:
     size = len(body)
     # Every node but the first costs two bytes at least ("1,1").
     deep, wide = opens > limits.depth, size > 2 * limits.nodes
-    long = size > limits.digits and not 0 < sys.get_int_max_str_digits() <= limits.digits
+    long = size > limits.digits and not python_bounds_integers(limits)
     if not (deep or wide or long):
         return None
     return _scan(body, limits)
@@ -95,7 +107,10 @@ def _deeper(brackets: bytes, depth: int) -> bool:
     return brackets.count(b"[") > depth or b"[]" in brackets
 
 
-def is_plain(value: object, depth: int = 32) -> bool:
+PLAIN_DEPTH = 32
+
+
+def is_plain(value: object, depth: int = PLAIN_DEPTH) -> bool:
     """Whether `value` is only exact str, int, bool, None, finite float, list, tuple and dict with str keys.
 
     Such a value is written alike by every encoder; everything else takes the road of the dialect.

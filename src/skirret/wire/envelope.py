@@ -21,7 +21,7 @@ from skirret.wire import fields, task
 from skirret.wire.fields import Refused, malformed
 from skirret.wire.marks import HEADER, Marks, from_header
 from skirret.wire.received import Received, decode, unpack
-from skirret.wire.usual import SMALL, Count, Limit, Name, has_nul
+from skirret.wire.usual import Count, Limit, Name, has_nul, may_exceed
 
 __all__ = ["Head", "Received", "decode", "encode", "head"]
 
@@ -97,19 +97,21 @@ def encode(publication: Publication, max_bytes: int | None = None) -> bytes:
     }
     if envelope.expiration is not None:
         properties["expiration"] = envelope.expiration
-    whole = {
-        "body": b64encode(envelope.body).decode("ascii"),
+    whole: dict[str, Any] = {
+        "body": envelope.body,  # msgspec writes bytes in base64
         "content-encoding": envelope.content_encoding,
         "content-type": envelope.content_type,
         "headers": envelope.headers,
         "properties": properties,
     }
-    raw: bytes
+    raw: bytes | None = None
     try:
         plain = is_plain(envelope.headers) and (not envelope.properties or is_plain(envelope.properties))
-        raw = _WRITE(whole) if plain else json.dumps(whole)
+        raw = _WRITE(whole) if plain else None
     except (msgspec.MsgspecError, ValueError):  # lone surrogates, which the dialect escapes
-        raw = json.dumps(whole)
+        pass
+    if raw is None:
+        raw = json.dumps({**whole, "body": b64encode(envelope.body).decode("ascii")})
     if max_bytes is not None and len(raw) > max_bytes:
         raise EncodeError(f"this message takes {len(raw)} bytes, and message_max_bytes is {max_bytes}")
     return raw
@@ -137,7 +139,7 @@ def head(
         try:
             seen = _OUTLINE(raw)
             found, properties = seen.headers, seen.properties
-            if has_nul(found) or ((found.stamps or len(raw) > SMALL) and breach(raw, limits) is not None):
+            if has_nul(found) or (may_exceed(found, limits) and breach(raw, limits) is not None):
                 raise DecodeError("not a usual one")
             if found.eta is not None:
                 fields.moment(found.eta)

@@ -17,7 +17,7 @@ from skirret.errors import BackendGetMetaError, EncodeError, RemoteError, Skirre
 from skirret.meta import ResultMeta
 from skirret.saferepr import saferepr
 from skirret.serializers import compression as compressing
-from skirret.serializers.limits import Limits, breach, is_plain
+from skirret.serializers.limits import Limits, fits_plain, is_plain
 from skirret.serializers.registry import dumps, get, loads
 from skirret.wire import exceptions
 
@@ -86,9 +86,7 @@ def encode_success(
         payload = _WRITE(told)
     except (msgspec.MsgspecError, ValueError):  # lone surrogates
         return None
-    if len(payload) > LIMITS.depth and (len(payload) > MAX_BYTES or breach(payload, LIMITS) is not None):
-        return None
-    return payload
+    return payload if fits_plain(len(payload), LIMITS) else None
 
 
 def encode_group(

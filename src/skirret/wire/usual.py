@@ -6,16 +6,12 @@ read whatever this one does not: it never says that a message is wrong, only tha
 
 from __future__ import annotations
 
-import binascii
 from typing import Annotated, Any
 
 import msgspec
 
-from skirret.serializers.limits import DEFAULT, Limits, breach
+from skirret.serializers.limits import DEFAULT, Limits, breach, python_bounds_integers
 from skirret.wire.fields import MAX_RETRIES
-
-SMALL = 4096
-"""Bytes up to which an envelope without stamps cannot be too deep or wide, since nothing else in it nests."""
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=DEFAULT.text)]
 Note = str | None
@@ -73,7 +69,7 @@ class Usual(msgspec.Struct, gc=False, rename={"content_type": "content-type", "c
 
     headers: Headers
     properties: Properties
-    body: str
+    body: bytes  # told in base64
     content_type: str
     content_encoding: str
     redelivered: bool = False
@@ -103,16 +99,21 @@ def read(raw: bytes, max_bytes: int, limits: Limits = DEFAULT) -> Usual | None:
             or call.content_encoding != "utf-8"
             or call.properties.body_encoding != "base64"
             or has_nul(call.headers)
-            or ((call.headers.stamps or len(raw) > SMALL) and breach(raw, limits) is not None)
+            or (may_exceed(call.headers, limits) and breach(raw, limits) is not None)
         ):
             return None
-        body = binascii.a2b_base64(call.body, strict_mode=True)
+        body = call.body
         if b"__type__" in body or b"\\u005" in body or (len(body) > limits.depth and breach(body, limits) is not None):
             return None
         call.args, call.kwargs, call.embed = _BODY(body)
-    except (ValueError, RecursionError):  # of msgspec, binascii and utf-8
+    except (ValueError, RecursionError):  # of msgspec and of utf-8
         return None
     return call
+
+
+def may_exceed(headers: Any, limits: Limits) -> bool:
+    """Whether an envelope with these headers must be looked at for depth and long numbers: else nothing in it nests."""
+    return bool(headers.stamps) or not python_bounds_integers(limits)
 
 
 def has_nul(headers: Any) -> bool:

@@ -157,12 +157,13 @@ class Splitter:
         buffer += data
         bodies: list[bytes] = []
         at, end = 0, len(buffer)
-        while end - at >= LENGTH.size:
-            (size,) = LENGTH.unpack_from(buffer, at)
-            start = at + LENGTH.size
-            if end - start < size:
-                break
-            bodies.append(bytes(buffer[start : start + size]))
-            at = start + size
+        with memoryview(buffer) as view:  # a slice of the buffer itself would be one more copy
+            while end - at >= LENGTH.size:
+                (size,) = LENGTH.unpack_from(view, at)
+                start = at + LENGTH.size
+                if end - start < size:
+                    break
+                bodies.append(bytes(view[start : start + size]))
+                at = start + size
         del buffer[:at]
         return bodies

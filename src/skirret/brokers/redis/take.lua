@@ -57,6 +57,21 @@ local MAX_BYTES, size = 8 * 1024 * 1024, 0
 local fields, trims, answer, tag = {}, {}, {'ok', now, ''}, tonumber(last)
 local seen, forget = {}, {}
 
+-- The next messages of a list, the first to be taken first: at most `count`, and little more than a call may bring.
+local function read(key, count)
+  local found, bytes, some = {}, 0, math.min(count, 8)
+  while some > 0 and size + bytes < MAX_BYTES do
+    local part = redis.call('LRANGE', key, -#found - some, -#found - 1)
+    if #part == 0 then break end
+    for n = #part, 1, -1 do
+      found[#found + 1] = part[n]
+      bytes = bytes + #part[n]
+    end
+    some = math.min(count - #found, math.max(1, math.floor((MAX_BYTES - size - bytes) / (bytes / #found))))
+  end
+  return found
+end
+
 local function hold(n, step, message)
   local queue, count = queues[n], ''
   if seen[n] == nil then seen[n] = redis.call('EXISTS', BASE .. 'counts:' .. queue) == 1 end
@@ -80,7 +95,7 @@ for _, step in ipairs(steps) do
   for n, queue in ipairs(queues) do
     if given[n] > 0 then
       local key = list_of(queue, step)
-      found[n] = redis.call('LRANGE', key, -given[n], -1)
+      found[n] = read(key, given[n])
       trims[#trims + 1] = {key, 0}
       found[n].trim = trims[#trims]
       longest = math.max(longest, #found[n])
@@ -91,10 +106,10 @@ for _, step in ipairs(steps) do
     for n = 1, #queues do
       local list = found[n]
       if list and nth <= #list then
-        hold(n, step, list[#list - nth + 1])
+        hold(n, step, list[nth])
         list.trim[2] = nth
         left = left - 1
-        size = size + #list[#list - nth + 1]
+        size = size + #list[nth]
         if size >= MAX_BYTES then left, found, longest = 0, {}, 0 end
       end
     end

@@ -63,6 +63,7 @@ def preload(app: Skirret, pool: str) -> None:
     """Import what each child of `pool` will need, before the first fork: such pages are shared by all of them."""
     serve_with(pool)
     PLUGINS.load(parse(app.backend_url_in_use()).scheme)
+    importlib.import_module("skirret.app.events")
     if any(task.is_async for task in app.tasks.values()):
         importlib.import_module("asyncio")
 
