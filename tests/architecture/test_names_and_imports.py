@@ -103,7 +103,13 @@ def test_celery_and_its_libraries_are_never_imported():
 
 def test_optional_libraries_are_imported_only_where_they_are_used():
     """A file that the plugin loader finds by name (a broker, a serializer) may need its driver; nothing else may."""
-    behind_the_loader = ("skirret.brokers.", "skirret.backends.", "skirret.coordination.", "skirret.stores.")
+    behind_the_loader = (
+        "skirret.brokers.",
+        "skirret.backends.",
+        "skirret.coordination.",
+        "skirret.stores.",
+        "skirret.integrations.",
+    )
     behind_a_table = {"skirret.serializers.yaml", "skirret.cli.top.screen", "skirret.cli.top.dialogs"} | {
         f"skirret.worker.child.slots.{name}" for name in ("gevent_hub", "eventlet_hub", "greenlets", "loops")
     }
