@@ -237,6 +237,10 @@ class SoftTimeLimitExceeded(Exception):
     """Raised inside a task when its soft time limit passes."""
 
 
+class WorkerStopping(SoftTimeLimitExceeded):
+    """Raised inside a task shortly before its worker ends: leave now; a task that lets it through runs again."""
+
+
 class RemoteError(SkirretError):
     """A faithful stand-in for an exception of a worker whose class is not loaded in this process.
 

@@ -19,7 +19,7 @@ POOLS = ["prefork", "threads", "asyncio"]
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     monkeypatch.delenv("SKIRRET_HOME")
-    project = Project(tmp_path, module="limits_app")
+    project = Project(tmp_path, module="overtime_app")
     yield project
     project.app.close()
 
@@ -48,7 +48,7 @@ def test_a_task_that_blocks_is_failed_and_ended_at_its_hard_limit_and_its_neighb
             assert 0.9 < took < 2.0 + 1.0, "a second of grace for the machine that runs this test"
         assert neighbour.get(timeout=20) == "neighbour"
         assert project.send("where").get(timeout=20) in worker_children(program.pid)[1]
-        assert "Hard time limit (1s) exceeded for limits_app.sleep" in program.said()
+        assert "Hard time limit (1s) exceeded for overtime_app.sleep" in program.said()
     assert project.count("start")["neighbour"] == 1, "it ran once and was not disturbed"
     assert project.size().held == 0
 
@@ -86,7 +86,7 @@ def test_a_soft_limit_raises_inside_the_task_which_may_clean_up(project: Project
             assert project.send(name, name, soft_time_limit=0.5).get(timeout=20) == "in time"
             took = moment(project, "cleaned", name) - moment(project, "start", name)
             assert 0.4 < took < 0.5 + 1.5, "from the line in the ledger, which came a little after the start"
-            assert f"Soft time limit (0.5s) exceeded for limits_app.{name}" in program.said()
+            assert f"Soft time limit (0.5s) exceeded for overtime_app.{name}" in program.said()
         with pytest.raises(SoftTimeLimitExceeded):
             project.send("asleep", "through", soft_time_limit=0.3).get(timeout=20)
         assert project.send("sleep", "next", 0.01).get(timeout=20) == "next"
@@ -114,7 +114,7 @@ def test_the_limit_of_the_task_itself_counts_where_the_call_names_none(project: 
 
 def test_hooks_and_error_callbacks_of_a_task_over_its_hard_limit_are_told(project: Project) -> None:
     with project.worker("-c 1"):
-        result = project.send("watched", "w", time_limit=0.3, link_error=project.app.signature("limits_app.told"))
+        result = project.send("watched", "w", time_limit=0.3, link_error=project.app.signature("overtime_app.told"))
         with pytest.raises(TimeLimitExceeded):
             result.get(timeout=20)
         moment(project, "told", f"{result.id}:TimeLimitExceeded")

@@ -139,6 +139,27 @@ def _check_executable(executable: str | None) -> None:
         raise ImproperlyConfigured(f"--executable {executable!r} is no program that can be run")
 
 
+def serve(run: Callable[[Callable[[], object]], int], told: Watcher) -> int:
+    """Run a program here; its exit code. A worker that is to restart becomes a new one of the same command line."""
+    code = run(told.started)
+    if code == exits.RESTART:
+        _begin_anew()
+    told.failed(code)
+    return code
+
+
+def _begin_anew() -> NoReturn:
+    """This process, with its number and its descriptors 0 to 2, becomes the same command line anew."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_DFL)
+    nobody = os.open(os.devnull, os.O_WRONLY)
+    os.set_inheritable(nobody, True)
+    os.environ[TELL] = str(nobody)  # it is where it belongs: nothing is detached once more
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "skirret", *sys.argv[1:]])  # noqa: S606  no shell is meant
+
+
 def _become_daemon(run: Callable[[Callable[[], object]], int], log: int, tell: int, executable: str | None) -> NoReturn:
     """The second half of the double fork: what is left has no terminal and can never get one again."""
     code = exits.BUG
@@ -157,8 +178,7 @@ def _become_daemon(run: Callable[[Callable[[], object]], int], log: int, tell: i
             os.environ[TELL] = str(tell)
             os.execv(executable, [executable, "-m", "skirret", *sys.argv[1:]])  # noqa: S606  no shell is meant
         told = Watcher(tell)
-        code = run(told.started)
-        told.failed(code)
+        code = serve(run, told)
     except BaseException as exc:  # noqa: BLE001  a forked process must never return into its parent's code
         with contextlib.suppress(OSError):
             os.write(2, f"{exits.describe_bug(exc)}\n".encode())

@@ -8,6 +8,7 @@
     70   a bug, ours or in code that we called
     75   nobody answered in time: no worker, or no result yet
     78   configuration: a setting, a URL or the app cannot be used
+    79   a worker that is to begin anew, and then does so in the same process
     130  interrupted by Ctrl-C
 
 The numbers from 65 on are those of ``sysexits.h``.
@@ -29,6 +30,7 @@ UNAVAILABLE: Final = 69
 BUG: Final = 70
 NO_REPLY: Final = 75
 CONFIG: Final = 78
+RESTART: Final = 79
 INTERRUPTED: Final = 130
 
 # The first row that fits decides: exit code, kind in words, next step.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,14 @@ POOLS = ("prefork", "processes", "threads", "asyncio", "gevent", "eventlet", "so
     help="Replace a child that is larger than this after a task.",
 )
 @option(
+    "--memory-cap-per-child",
+    setting="worker_memory_cap_per_child",
+    env="WORKER_MEMORY_CAP_PER_CHILD",
+    type=click.IntRange(1),
+    metavar="KIB",
+    help="Kill a child that is larger than this while a task runs.",
+)
+@option(
     "--autoscale",
     env="WORKER_AUTOSCALE",
     type=MaxMin(),
@@ -234,9 +243,7 @@ def command(session: Session, /, detach: bool, executable: str | None, **flags: 
     options = WorkerOptions(**arguments(session, flags))
     watcher = daemon.watcher()
     if not detach or watcher.waited_for or daemon.stays():
-        code = run(options, watcher.started)
-        watcher.failed(code)
-        return code
+        return daemon.serve(partial(run, options), watcher)
     if options.logfile is None:  # what it says must be found somewhere
         options.logfile = str(Path("%n.log").absolute())
     return daemon.detach(options, executable=executable)

@@ -7,10 +7,6 @@ from typing import Final
 _PARTS: Final = {
     "the beat scheduler is still to come": ("beat_",),
     "RabbitMQ, where monitors and nodes have queues, is still to come": ("event_queue_", "control_queue_"),
-    "limits of memory are still to come, and nothing enforces them yet": (
-        "worker_max_memory_per_child",
-    ),
-    "a stop in two steps is still to come": ("worker_soft_shutdown_timeout", "worker_enable_soft_shutdown_on_idle"),
     "signed messages are still to come": ("security_",),
     "the strict profile is still to come": ("security",),
     "this result store is still to come": ("database_", "mongodb_", "cache_backend"),

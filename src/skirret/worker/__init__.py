@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from skirret.worker.options import WorkerOptions
 
-__all__ = ["run"]
+__all__ = ["RESTART", "run"]
+
+RESTART = 79
+"""The exit code of a worker that ended in order to be started anew by the same command line."""
 
 
 def run(options: WorkerOptions, started: Callable[[], object] | None = None) -> int:
@@ -21,7 +24,7 @@ def run(options: WorkerOptions, started: Callable[[], object] | None = None) -> 
     Returns:
         The exit code: 0 after a warm or cold stop, 69 if a server refused what had to be done before the start
         (``--purge``), 78 if the app or its settings cannot be used, also when the app can no longer be imported later
-        on. A broker that is away is waited for.
+        on, ``RESTART`` if it is to be run anew. A broker that is away is waited for.
     """
     from skirret.worker.worker import run_worker
 

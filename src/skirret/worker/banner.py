@@ -40,11 +40,6 @@ def banner(manifest: Manifest, hostname: str, *, pool: str, children: int, slots
 def _unenforced(manifest: Manifest) -> list[str]:
     """What tasks ask for and this version does not do yet: better said at the start than found out later."""
     asked = {
-        "time limits": [
-            name
-            for name, task in manifest.tasks.items()
-            if task.time_limit is not None or task.soft_time_limit is not None
-        ],
         "rate limits": [name for name, task in manifest.tasks.items() if task.rate_limit is not None],
     }
     return [

@@ -4,10 +4,10 @@ Nothing is locked: each field has one writer. A slot's record is ``seq, began, s
 numbers came in the middle of a note, and takes the slot for one between two tasks. Notes are plain stores: no system
 call, about 0.2 us each, and they outlive the child that wrote them.
 
-The page, in bytes: 0 to 7 the beacon (the child lives and its interpreter is free), 8 whether monitors want to hear how
-tasks end (the supervisor's word), then one record of 64 bytes a slot:
-0 to 23 what it runs, 24 to 31 how often its task said that it makes progress, 32 to 39 the frame that the supervisor
-wants interrupted. Times are seconds of the monotonic clock, which all processes of a machine share.
+The page, in bytes: 0 to 7 the beacon (the child lives and its interpreter is free), then one record of 64 bytes a slot:
+0 to 23 what it runs, 24 to 31 how often its task said that it makes progress, 32 to 39 what the supervisor wants
+interrupted: twice the frame's number, and one more if that is because the worker stops. Times are seconds of the
+monotonic clock, which all processes of a machine share.
 """
 
 from __future__ import annotations
@@ -71,11 +71,15 @@ class Board:
         """Say whether the child is to tell how tasks end, for monitors."""
         self._page[_TELLS] = on
 
-    def interrupt(self, seq: int) -> bool:
-        """Leave word that frame `seq` is to be interrupted; False if no slot runs it. A signal makes the child look."""
+    def interrupt(self, seq: int, *, stopping: bool = False) -> bool:
+        """Leave word that frame `seq` is to be interrupted; False if no slot runs it. A signal makes the child look.
+
+        Args:
+            stopping: because the worker stops; else because its time is over.
+        """
         at = self._slot_of(seq)
         if at is not None:
-            _NUMBER.pack_into(self._page, at + _WANTED, seq)
+            _NUMBER.pack_into(self._page, at + _WANTED, 2 * seq + stopping)
         return at is not None
 
     def handed_over(self) -> None:
@@ -135,7 +139,7 @@ class Chalk:
         return lambda: self.progressed(slot)
 
     def wanted(self, slot: int) -> int:
-        """The frame that the supervisor wants interrupted in this slot; 0 for none."""
+        """What the supervisor wants interrupted here: twice the frame's number, plus one if the worker stops."""
         return int(_NUMBER.unpack_from(self._page, _FIRST + slot * _RECORD + _WANTED)[0])
 
     @property

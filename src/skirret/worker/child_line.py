@@ -79,6 +79,10 @@ class ChildLine:
         """It was made to run such jobs and gets no others."""
         self.innocent = False
         """Its supervisor ends it, for a reason that lies in none of the tasks that it still has."""
+        self.fault = ""
+        """Why its supervisor kills it, in words, where that is its task's doing."""
+        self.quota: int | None = None
+        """How many more tasks it may be given, where that is bounded."""
         self.reserved = 0
         """Slots kept for jobs that are being acknowledged before they start."""
         self.outstanding: dict[int, Job] = {}
@@ -139,7 +143,8 @@ class ChildLine:
     @property
     def most(self) -> int:
         """How many frames it may hold."""
-        return max(MAX_OUTSTANDING, self.slots)
+        most = max(MAX_OUTSTANDING, self.slots)
+        return most if self.quota is None else min(most, len(self.outstanding) + self.quota)
 
     def to_be_watched(self) -> bool:
         """Whether time alone changes what may be done with it."""
@@ -165,6 +170,8 @@ class ChildLine:
         if self.quiet or not self.outstanding:
             self.progress = clock.monotonic()
         self.quiet = False
+        if self.quota is not None:
+            self.quota = max(0, self.quota - len(jobs))
         for job in jobs:
             self.alone = self.alone or job.alone
             self._seq += 1
@@ -210,18 +217,22 @@ class ChildLine:
             batch.seqs = []
         jobs = [self.outstanding.pop(seq) for seq in sorted(seqs) if seq in self.outstanding]
         self.load -= sum(job.expected for job in jobs)
+        if self.quota is not None:
+            self.quota += len(jobs)
         self.alone = self.alone and bool(self.outstanding)
         return jobs
 
     def nudge(self) -> None:
         """Ask it to report what it has finished, and to look at its board; harmless if there is nothing."""
-        if self.pid and not self.closed:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGURG)
+        if self.pid == os.getpid():
+            os.kill(self.pid, signal.SIGURG)
+        self.signal(signal.SIGURG)
 
-    def interrupt(self, job: Job) -> bool:
-        """Have SoftTimeLimitExceeded raised in a job that is in user code; False if it is not."""
-        asked = any(self.board.interrupt(seq) for seq, held in self.outstanding.items() if held is job)
+    def interrupt(self, job: Job, *, stopping: bool = False) -> bool:
+        """Have SoftTimeLimitExceeded raised in a job that is in user code, or WorkerStopping; False if it is not."""
+        asked = any(
+            self.board.interrupt(seq, stopping=stopping) for seq, held in self.outstanding.items() if held is job
+        )
         if asked:
             self.nudge()
         return asked
@@ -253,6 +264,12 @@ class ChildLine:
         """End it now, with all that its tasks have started."""
         if self.pid and not self.closed and self.pid != os.getpid():
             kin.end(self.pid)
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, if it is a process of its own."""
+        if self.pid and not self.closed and self.pid != os.getpid():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def release_child_ends(self) -> None:
         """Close the descriptors that the child has its own copies of; the permit pipe's read end stays for `recall`."""

@@ -58,6 +58,7 @@ class Told:
     fenced: Callable[[], object]
     closed: Callable[[], object]
     claimed: Callable[[list[int], list[tuple[int, float]]], object]
+    lost: Callable[[], object] = lambda: None
 
 
 class Fetcher(threading.Thread):
@@ -370,6 +371,8 @@ class Fetcher(threading.Thread):
             return False
         if exc is not None and self._failures in {0, 10, 100}:
             logger.error("Trouble with a server; trying again until it answers, nothing is dropped: %s", exc)
+        if isinstance(exc, OperationalError) and self._failures == 0:
+            self._call(self._told.lost)
         closing = self._closing
         pause = clock.Deadline(backoff.exponential(self._failures, factor=0.1, maximum=0.2 if closing else 2.0))
         self._failures += 1

@@ -67,8 +67,8 @@ class Outcome(msgspec.Struct, tag=1, array_like=True):
     """Up: what became of frame `seq`.
 
     Args:
-        kind: done (acknowledge), retry (replace by `publication`), reject (dead letters), requeue, unknown (no such
-            task here).
+        kind: done (acknowledge), retry (replace by `publication`), reject (dead letters), requeue, release (uncounted:
+            its worker stops), unknown (no such task here).
         runtime: seconds in user code; negative if it was not entered.
         name: the task's name.
         result: what to store, if anything.
@@ -78,7 +78,7 @@ class Outcome(msgspec.Struct, tag=1, array_like=True):
     """
 
     seq: int
-    kind: Literal["done", "retry", "reject", "requeue", "unknown"]
+    kind: Literal["done", "retry", "reject", "requeue", "release", "unknown"]
     runtime: float
     name: str
     result: Record | None = None

@@ -36,8 +36,9 @@ class WorkerOptions(msgspec.Struct, kw_only=True, omit_defaults=True):
         health: address of the health endpoints, see ``health.address``.
         reload: restart the children when a source file of the app changes.
         uid, gid, umask: user, group and file mode mask to change to before the app is imported.
-        time_limit, soft_time_limit, max_tasks_per_child, max_memory_per_child, prefetch_multiplier, disable_prefetch,
-        task_events, pool_start_method, schedule, scheduler, statedb: override settings.
+        time_limit, soft_time_limit, max_tasks_per_child, max_memory_per_child, memory_cap_per_child,
+            prefetch_multiplier, disable_prefetch, task_events, pool_start_method, schedule, scheduler, statedb:
+            override settings.
     """
 
     app: str
@@ -65,6 +66,7 @@ class WorkerOptions(msgspec.Struct, kw_only=True, omit_defaults=True):
     prefetch_multiplier: int | None = None
     task_events: bool | None = None
     max_memory_per_child: int | None = None
+    memory_cap_per_child: int | None = None
     disable_prefetch: bool | None = None
     pool_start_method: str | None = None
     autoscale: tuple[int, int] | None = None

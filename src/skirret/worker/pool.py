@@ -9,6 +9,7 @@ import signal
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from skirret import backoff, clock
 from skirret.errors import SkirretError
@@ -63,6 +64,10 @@ class Pool:
         self.handler: HandlerLine | None = None
         """The line to the process that calls the worker's own hooks, if the app has any."""
         self.kills = True
+        self.quota: Callable[[int], int | None] = lambda _number: None
+        """How many tasks a child runs in its life, by its number."""
+        self.alive_within = 10.0
+        """Seconds within which a child must be ready."""
         self._loop = loop
         self._options = options
         self._hostname = hostname
@@ -275,6 +280,7 @@ class Pool:
         child = ChildLine(self._loop, self._number, slots, self._frames)
         taken = {other.index for other in self.children}
         child.index = next(index for index in itertools.count(1) if index not in taken)
+        child.quota = self.quota(child.number)
         self.children.append(child)
         self._by_number[child.number] = child
         order = Fork(child.number, self._kind, slots, child.index)
@@ -298,8 +304,14 @@ class Pool:
         child.pid = notice.pid
         self._by_pid[child.pid] = child
         child.release_child_ends()
+        self._loop.call_later(self.alive_within, partial(self._must_live, child))
         if self._stopping:
             child.ask_to_stop()
+
+    def _must_live(self, child: ChildLine) -> None:
+        if not (child.ready or child.closed):
+            logger.error("Child %d was not ready within %.1f s; it is ended.", child.number, self.alive_within)
+            child.kill()
 
     def _frames(self, child: ChildLine, frames: list[Up]) -> None:
         rest: list[Up] = []
@@ -320,7 +332,7 @@ class Pool:
                 self._handler_died(describe_status(status))
             return
         asked_to_leave = child.condemned
-        self._bury(child, describe_status(status), blame=not child.innocent)
+        self._bury(child, child.fault or describe_status(status), blame=not child.innocent)
         if not asked_to_leave:
             self._respawn()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from skirret.brokers.base import Limits
 from skirret.settings import Conf
 from skirret.wire.envelope import Head
+from skirret.worker.bounds import Bounds
 from skirret.worker.manifest import Manifest, TaskTraits
+from skirret.worker.times import Times
 
 BEATS_PER_LEASE = 6
 """A worker says that it lives so many times before its lease would run out."""
@@ -26,7 +28,12 @@ class Rules:
     ) -> None:
         self.tasks = tasks
         self.stores_results = stores_results
-        self.grace: float | None = conf.worker_grace if grace is None else grace
+        self.times = Times(
+            conf.worker_grace if grace is None else grace,
+            float(conf.worker_soft_shutdown_timeout),
+            bool(conf.worker_enable_soft_shutdown_on_idle),
+        )
+        self.cancels_on_loss = bool(conf.worker_cancel_long_running_tasks_on_connection_loss)
         multiplier = int(conf.worker_prefetch_multiplier) if conf.is_set("worker_prefetch_multiplier") else 0
         self.prefetch = multiplier or None  # as in Celery, 0 sets no bound
         self.lean = bool(conf.worker_disable_prefetch)
@@ -37,6 +44,9 @@ class Rules:
         self.serializer = str(conf.result_serializer)
         self.ttl = _seconds(conf.result_expires)
         self.progress_timeout = float(conf.worker_progress_timeout)
+        self.bounds = Bounds(
+            conf.worker_max_tasks_per_child, conf.worker_max_memory_per_child, conf.worker_memory_cap_per_child
+        )
         lease = float(conf.worker_lease)
         self.deliveries = int(conf.worker_delivery_limit)
         # One more for the reaper: a message at our limit is taken once more, so that its failure can be recorded.

@@ -6,7 +6,7 @@ from skirret import clock, states
 from skirret.errors import NotRegistered, TaskRevokedError, TimeLimitExceeded, WorkerLostError
 from skirret.message import Malformed, Record
 from skirret.meta import ResultMeta
-from skirret.outcome import Ack, DeadLetter, Defer, Retry, Settlement
+from skirret.outcome import Ack, DeadLetter, Defer, Release, Retry, Settlement
 from skirret.wire import results as wire_results
 from skirret.wire.envelope import Head
 from skirret.worker.frames import Outcome
@@ -27,6 +27,8 @@ def settlement(tag: int, outcome: Outcome, *, now: float) -> Settlement:
         return DeadLetter(tag=tag, reason=outcome.reason, result=outcome.result, successors=outcome.successors)
     if outcome.kind == "requeue":
         return Defer(tag=tag, due=now, counted="delivery")
+    if outcome.kind == "release":
+        return Release(tag=tag)
     if outcome.kind == "unknown":
         return Defer(tag=tag, due=now + 1.0, counted="delivery")
     return Ack(tag=tag, result=outcome.result, successors=outcome.successors)

@@ -26,6 +26,8 @@ class SoloPool:
     def __init__(self, loop: Loop, heard: Heard, slots: int = 1) -> None:
         self._heard = heard
         self.kills = False
+        self.alive_within = 0.0
+        self.quota: Callable[[int], int | None] = lambda _number: None
         self.child = ChildLine(loop, 1, slots, self._frames)
         self.child.pid = os.getpid()
         self.children = [self.child]

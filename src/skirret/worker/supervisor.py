@@ -29,6 +29,7 @@ from skirret.worker.job import Job
 from skirret.worker.limits import UNLIMITED, TimeLimits
 from skirret.worker.loop import Loop, Timer
 from skirret.worker.losses import Losses
+from skirret.worker.recycling import Recycling
 from skirret.worker.rules import Rules
 from skirret.worker.settle import Records, settlement
 
@@ -55,6 +56,7 @@ class Supervisor:
         self.losses = Losses(rules, self.records, self.dispatcher)
         self.scaler = Autoscaler(loop, self.dispatcher)
         self.condemned = Condemned(loop, self.dispatcher)
+        self.recycling = Recycling(loop, rules.bounds, self.dispatcher)
         self.limits = TimeLimits(loop, rules.tasks, self.dispatcher, self._overdue)
         self.pool: Children
         self.fetcher: Fetcher
@@ -68,7 +70,7 @@ class Supervisor:
         self._acking: dict[int, tuple[ChildLine, Job]] = {}
         self._settling: dict[int, tuple[ChildLine, Job]] = {}
         self._tick: Timer | None = None
-        self.ending = Ending(loop, self.dispatcher, self.losses, rules.grace, self._acking, self.pump)
+        self.ending = Ending(loop, self.dispatcher, self.losses, rules.times, self._acking, self.pump)
 
     def attach(self, pool: Children, fetcher: Fetcher) -> None:
         """Work with these children and this fetcher from now on.
@@ -78,7 +80,7 @@ class Supervisor:
         """
         if self.gates:
             self.gates.check(shares=fetcher.shares)
-        self.pool = self.ending.pool = self.condemned.pool = pool
+        self.pool = self.ending.pool = self.condemned.pool = self.recycling.pool = pool
         self.scaler.pool = pool
         self.limits.children, self.limits.kills = pool.children, pool.kills
         self.fetcher = self.ending.taker = self.losses.server = self.gates.server = fetcher
@@ -181,6 +183,17 @@ class Supervisor:
         self.pump()
         self.ending.finish_if_done()
 
+    def lost(self) -> None:
+        """The broker is away: where the settings say so, what it may give to others meanwhile is not run to its end."""
+        if not (self.rules.cancels_on_loss and self.pool.kills):
+            return
+        for child in list(self.pool.children):
+            late = [job for job, _ in child.running() if not job.bound and not job.stale]
+            cut = [job for job in late if self.condemned.cut(child, job)]
+            for job in cut:
+                logger.warning("Task %s[%s] is stopped, because the broker is lost", job.head.task, job.head.id)
+            self.losses.release(cut)
+
     # -- children
 
     def frames(self, child: ChildLine, frames: Sequence[Up]) -> None:
@@ -216,6 +229,8 @@ class Supervisor:
                 self.said(frame)
         if settlements:
             self.fetcher.settle(settlements)
+        if self.recycling.on:
+            self.recycling.look(child)
         self.pump()
         self.ending.finish_if_done()
 

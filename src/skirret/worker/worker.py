@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from types import FrameType
 
 from skirret import logs
 from skirret.backends.base import ResultBackend
@@ -23,9 +22,9 @@ from skirret.events.schema import HEARTBEAT_SECONDS
 from skirret.nodes import node_name, node_path
 from skirret.settings import Conf
 from skirret.settings.transports import broker_options, coordination_options, result_options
+from skirret.worker import RESTART
 from skirret.worker.banner import banner
 from skirret.worker.child.slots import SLOTS
-from skirret.worker.ending import Phase
 from skirret.worker.events.node import node_events
 from skirret.worker.fetch import Fetcher, Told
 from skirret.worker.handler_line import HandlerLine, NodeHooks
@@ -38,6 +37,7 @@ from skirret.worker.remote.line import RemoteLine, remote_line
 from skirret.worker.remote.node import Node
 from skirret.worker.rules import Rules
 from skirret.worker.service import Service
+from skirret.worker.signals import Signals
 from skirret.worker.solo_pool import SoloPool
 from skirret.worker.supervisor import Supervisor
 from skirret.worker.template_line import AppFailed
@@ -47,6 +47,9 @@ logger = logging.getLogger("skirret.worker")
 EXIT_OK, EXIT_BROKER, EXIT_CONFIG = 0, 69, 78
 PATCHED = {"gevent", "eventlet"}
 MANY_SLOTS = {"threads", "asyncio", *PATCHED}
+IMPORTS = 5
+"""So many times as long as the app's import may a child that imports it anew take, beside its time to be ready."""
+
 PROCESSES = {"processes": "prefork"}
 
 
@@ -82,6 +85,7 @@ class Worker:
         self.hostname = node_name(options.hostname)
         self.service = Service(options, self.hostname, started)
         self.loop = Loop()
+        self.signals = Signals(self.loop)
         self.broken = False
         self.remote: RemoteLine | None = None
         self._was_ready = False
@@ -181,8 +185,7 @@ class Worker:
         if self.remote is not None:
             self.remote.close()
         self.events.close()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):  # nothing is left to stop
-            signal.signal(number, signal.SIG_IGN)
+        self.signals.ignore()  # nothing is left to stop
         signal.set_wakeup_fd(-1)
         self.loop.close()
 
@@ -192,7 +195,7 @@ class Worker:
         if self.broken:
             return EXIT_CONFIG
         logger.info("%s stopped.", self.hostname)
-        return EXIT_OK
+        return RESTART if self.supervisor.ending.restarting else EXIT_OK
 
     def _supervise_solo(self) -> None:
         with self._watched():
@@ -217,6 +220,10 @@ class Worker:
         self.fetcher = self._new_fetcher(broker, backend, shared, queues, rules)
         self.supervisor.attach(pool, self.fetcher)
         self.events = node_events(self.loop, broker, self.hostname, conf, self.supervisor, self._heartbeat())
+        pool.quota = self.supervisor.recycling.quota
+        pool.alive_within = (
+            float(conf.worker_proc_alive_timeout) + (IMPORTS if manifest.threads else 1) * manifest.seconds
+        )
         if conf.worker_enable_remote_control:
             servers = (broker, shared, conf)
             self.remote = remote_line(
@@ -237,8 +244,9 @@ class Worker:
         rules: Rules,
     ) -> Fetcher:
         supervisor = self.supervisor
+        ending = supervisor.ending
         told = Told(
-            supervisor.taken, supervisor.settled, supervisor.fenced, supervisor.ending.closed, supervisor.claimed
+            supervisor.taken, supervisor.settled, supervisor.fenced, ending.closed, supervisor.claimed, supervisor.lost
         )
         if self.service.meter is not None:
             told.taken, told.settled = self.service.meter.counting(told.taken, told.settled)
@@ -319,28 +327,7 @@ class Worker:
 
     def _catch_signals(self) -> None:
         signal.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, self._handler(self.supervisor.ending.warm))
-        signal.signal(signal.SIGINT, self._handler(self._stop))
-        signal.signal(signal.SIGQUIT, self._handler(self.supervisor.ending.cold))
-
-    def _handler(self, action: Callable[[], None]) -> Callable[[int, FrameType | None], None]:
-        def handle(signum: int, _frame: FrameType | None) -> None:
-            self.loop.call_from_thread(lambda: self._shut_down(signal.Signals(signum).name, action))
-
-        return handle
-
-    def _shut_down(self, name: str, action: Callable[[], None]) -> None:
-        hooks, before = self.supervisor.hooks, self.supervisor.ending.phase
-        if hooks is not None:
-            cold = name == "SIGQUIT" or before is not Phase.RUNNING
-            hooks.shutting_down(name, "Cold" if cold else "Warm", EXIT_OK)
-        action()
-
-    def _stop(self) -> None:
-        if self.supervisor.ending.running:
-            self.supervisor.ending.warm()
-        else:
-            self.supervisor.ending.cold()
+        self.signals.catch(self.supervisor)
 
     def _frames(self, *args: object) -> None:
         self.supervisor.frames(*args)  # type: ignore[arg-type]

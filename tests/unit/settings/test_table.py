@@ -41,6 +41,7 @@ OUR_OWN = {
     "broker_publish_timeout": 5.0,
     "middleware": (),
     "worker_log_json": False,
+    "worker_memory_cap_per_child": None,
     "unknown_task_patience": 60.0,
     "embedded_path": None,
 }

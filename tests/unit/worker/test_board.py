@@ -54,7 +54,9 @@ def test_a_wish_to_interrupt_reaches_the_slot_that_runs_the_frame_and_no_other(b
     chalk.enter(1, 5, 1.0)
     assert board.interrupt(5)
     assert not board.interrupt(6)
-    assert [chalk.wanted(slot) for slot in range(3)] == [0, 5, 0]
+    assert [chalk.wanted(slot) for slot in range(3)] == [0, 10, 0]
+    assert board.interrupt(5, stopping=True)
+    assert chalk.wanted(1) == 11
 
 
 def test_progress_and_beacon_are_seen_by_the_supervisor(board: Board, chalk: Chalk) -> None:

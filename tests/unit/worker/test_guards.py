@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from skirret.errors import SoftTimeLimitExceeded
+from skirret.errors import SoftTimeLimitExceeded, WorkerStopping
 from skirret.worker.board import Board, Chalk
 from skirret.worker.child.guards import Guard, Guards, ThreadGuard
 from skirret.worker.child.slots.steered import Steered
@@ -40,6 +40,10 @@ def test_a_task_is_interrupted_once_and_only_while_its_own_user_code_runs() -> N
     with pytest.raises(SoftTimeLimitExceeded):
         slot.guards.look()
     slot.guards.look()  # once is enough
+    slot.board.interrupt(5, stopping=True)
+    with pytest.raises(WorkerStopping):  # for another reason, once more
+        slot.guards.look()
+    slot.guards.look()
     slot.guard.leave()
     slot.interrupt(5)
 
@@ -123,7 +127,7 @@ def test_a_coroutine_is_interrupted_where_it_waits_also_for_other_coroutines() -
         steered = Steered(waits())
         task = asyncio.get_running_loop().create_task(steered)
         await asyncio.sleep(0.01)
-        steered.interrupt()
+        steered.interrupt(SoftTimeLimitExceeded)
         result: str = await task
         return result
 

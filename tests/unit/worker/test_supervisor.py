@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -20,7 +19,7 @@ from skirret.worker.child_line import ChildLine
 from skirret.worker.ending import Phase
 from skirret.worker.fetch import Taken
 from skirret.worker.frames import Outcome
-from skirret.worker.loop import Loop
+from skirret.worker.loop import WRITE, Loop
 from skirret.worker.manifest import TaskTraits
 from skirret.worker.rules import Rules
 from skirret.worker.supervisor import Supervisor
@@ -488,27 +487,16 @@ def test_a_stop_gives_suspects_back_too(stage: Stage) -> None:
     assert kinds(stage.fetched.settlements) == [("Release", 2)]
 
 
-@pytest.mark.parametrize("pause", [0.002, 0.0])
-def test_a_large_frame_gets_the_time_to_be_read(stage: Stage, monkeypatch: pytest.MonkeyPatch, pause: float) -> None:
-    link, line = stage.links[0], stage.children[0]
-    receive = link.receive
-    started: list[int] = []
-
-    def slowly(*flags: int) -> None:
-        time.sleep(pause)
-        receive(*flags)
-
-    def read_and_start() -> None:
-        link.next()
-        started.append(1)
-
-    monkeypatch.setattr(link, "receive", slowly)
-    child = threading.Thread(target=read_and_start, daemon=True)
+def test_a_large_frame_gets_the_time_to_be_read(stage: Stage) -> None:
+    line = stage.children[0]
     head = Head(task="t", id="large")
     stage.supervisor.taken(Taken([(Delivery(tag=1, queue="q", raw=b"x" * 10_000_000), head)]))
-    child.start()
-    stage.until(lambda: started)
-    assert line._seq == 1, "it was sent once and not taken back"
+    line.child_sock.recv(100_000)  # the child has begun to read
+    line._io(WRITE)
+    assert line.progress > time.monotonic() + 0.05, "ten megabytes take a while"
+    time.sleep(0.02)
+    stage.supervisor.dispatcher.take_back(stage.children)
+    assert line.outstanding, "it is not taken back meanwhile"
 
 
 def test_a_large_frame_that_a_stuck_child_does_not_read_is_taken_back(stage: Stage) -> None:

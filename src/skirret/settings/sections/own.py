@@ -44,6 +44,12 @@ class OwnSettings(Section):
         unit="seconds",
         minimum=0,
     )
+    worker_memory_cap_per_child: int | None = option(
+        None,
+        "Resident memory at which a child process is killed while a task runs; the task counts as crashed.",
+        unit="KiB",
+        minimum=0,
+    )
     worker_lease: float = option(
         30.0, "How long a worker may be silent before others take its tasks over.", unit="seconds", minimum=1
     )

@@ -121,6 +121,7 @@ def _overrides(options: WorkerOptions) -> dict[str, tuple[Any, str]]:
         "worker_prefetch_multiplier": (options.prefetch_multiplier, "--prefetch-multiplier"),
         "worker_send_task_events": (options.task_events, "--task-events"),
         "worker_max_memory_per_child": (options.max_memory_per_child, "--max-memory-per-child"),
+        "worker_memory_cap_per_child": (options.memory_cap_per_child, "--memory-cap-per-child"),
         "worker_disable_prefetch": (options.disable_prefetch, "--disable-prefetch"),
         "worker_pool_start_method": (options.pool_start_method, "--pool-start-method"),
         "worker_state_db": (options.statedb, "--statedb"),

@@ -24,6 +24,7 @@ from skirret.errors import (
     Retry,
     TimeLimitExceeded,
     WorkerLostError,
+    WorkerStopping,
 )
 from skirret.excinfo import ExceptionInfo, frames_of
 from skirret.message import Envelope, Malformed, Publication, Record
@@ -229,6 +230,12 @@ class Execution(Hearing):
                 self._leave(states.REJECTED, exc, None)
                 reason = f"rejected by the task: {exc.reason}"
                 return Outcome(self.run.seq, "requeue" if exc.requeue else "reject", runtime, self.name, reason=reason)
+            if isinstance(exc, WorkerStopping) and self.task.acks_late:
+                logger.warning(
+                    "Task %s[%s] was interrupted, because its worker stops; it runs again", self.name, self.id
+                )
+                self._leave(states.REJECTED, exc, None)
+                return Outcome(self.run.seq, "release", runtime, self.name)
             return self._failure(exc, runtime)
         except BaseException as fault:  # noqa: BLE001  every run has an outcome, whatever its exception does when looked at
             return self._speechless(exc, fault, runtime)

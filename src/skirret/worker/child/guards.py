@@ -1,4 +1,4 @@
-"""What stands between a slot's task and an interruption: SoftTimeLimitExceeded reaches user code and nothing else.
+"""What stands between a slot's task and an interruption: the exception reaches user code and nothing else.
 
 The supervisor leaves word on the board and sends SIGURG; a pool's handler then has its guards look. How the exception
 gets into the task is the slot's affair: raised in the handler, thrown into a coroutine, set for a thread's next
@@ -12,13 +12,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from skirret.errors import SoftTimeLimitExceeded
+from skirret.errors import SoftTimeLimitExceeded, WorkerStopping
 from skirret.worker.board import Chalk
 
+Interruption = type[SoftTimeLimitExceeded]
 
-def raise_here() -> None:
+
+def raise_here(error: Interruption) -> None:
     """For a handler that runs in the very thread that runs the task."""
-    raise SoftTimeLimitExceeded
+    raise error
 
 
 class Guard:
@@ -31,7 +33,7 @@ class Guard:
 
     __slots__ = ("_chalk", "_sent", "_slot", "masked", "seq", "thread", "throw")
 
-    def __init__(self, chalk: Chalk, slot: int, throw: Callable[[], object] = raise_here) -> None:
+    def __init__(self, chalk: Chalk, slot: int, throw: Callable[[Interruption], object] = raise_here) -> None:
         self.seq = 0
         """The frame whose user code runs; 0 while none does."""
         self.masked = False
@@ -53,9 +55,9 @@ class Guard:
     def look(self) -> None:
         """Interrupt the task if the supervisor wants that, once."""
         wanted = self._chalk.wanted(self._slot)
-        if wanted and wanted == self.seq and wanted != self._sent and not self.masked:
+        if self.seq and wanted >> 1 == self.seq and wanted != self._sent and not self.masked:
             self._sent = wanted
-            self.throw()
+            self.throw(WorkerStopping if wanted & 1 else SoftTimeLimitExceeded)
 
     def mask(self) -> None:
         """Throw nothing until `unmask`."""
@@ -90,7 +92,7 @@ class ThreadGuard(Guard):
         with suppress(SoftTimeLimitExceeded):
             with self._lock:
                 seq, self.seq = self.seq, 0
-            if seq and seq == self._sent:
+            if seq and seq == self._sent >> 1:
                 _come()
         self.seq = 0
 
@@ -109,8 +111,8 @@ class ThreadGuard(Guard):
             self.masked = False
             raise
 
-    def _throw(self) -> None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread), ctypes.py_object(SoftTimeLimitExceeded))
+    def _throw(self, error: Interruption) -> None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread), ctypes.py_object(error))
 
 
 def _come() -> None:

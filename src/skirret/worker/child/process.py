@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
 import logging
 import os
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("skirret.worker")
 
 
-DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
 """A terminal's Ctrl-C and a `kill` of the process or control group are the supervisor's to answer."""
 
 
@@ -47,6 +48,7 @@ def run_child(app: Skirret, start: Start, order: Fork, sock: int, permits: int, 
     options = start.options
     logfile = node_path(options.logfile or app.conf.worker_logfile or "", start.hostname, order.index) or None
     logs.setup_from(app.conf, options.loglevel, logfile, json=options.log_json, color=options.color, redirect=True)
+    _tell_stacks_on_demand()
     logs.name_process("Handler" if order.pool == HANDLER else f"ForkPoolWorker-{order.index}")
     if order.pool == HANDLER:
         os.close(permits)
@@ -76,6 +78,14 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
+def _tell_stacks_on_demand() -> None:
+    """On USR1 write the stacks of all threads to the log, also while a task holds the interpreter's lock."""
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.StreamHandler)]
+    with contextlib.suppress(OSError, ValueError):  # a log without a descriptor: then there is nowhere to write to
+        fd = handlers[0].stream.fileno() if handlers else 2
+        faulthandler.register(signal.SIGUSR1, file=fd, all_threads=True)
+
+
 def _not_mine(_signum: int, _frame: FrameType | None) -> None:
     return
 
@@ -93,7 +103,7 @@ def _let_forks_go(link: Link) -> None:
     def after_in_child() -> None:
         link.abandon()
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGURG):
+        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGURG, signal.SIGUSR1):
             signal.signal(number, signal.SIG_DFL)
         after()
 

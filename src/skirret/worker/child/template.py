@@ -85,7 +85,7 @@ class Template:
 
     def _listen_to_signals(self) -> None:
         """Of children that died; those that stop a worker are its supervisor's to answer."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1):
             set_handler(number, signal.SIG_IGN)
         set_handler(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from skirret import context
-from skirret.worker.child.guards import Guard, ThreadGuard, raise_here
+from skirret.worker.child.guards import Guard, Interruption, ThreadGuard, raise_here
 from skirret.worker.child.link import BEAT, HOLD, Stop
 from skirret.worker.child.slots.steered import Steered
 from skirret.worker.frames import Outcome
@@ -132,17 +132,17 @@ class _Slots:
         self._interrupted = frame
         self._executor.guards.look()
 
-    def _throw(self, slot: int) -> None:
+    def _throw(self, slot: int, error: Interruption) -> None:
         steered = self._steered[slot]
         frame, self._interrupted = self._interrupted, None
         if steered is not None and steered.is_here(self._loop, frame):
-            raise_here()
-        self._loop.call_soon_threadsafe(self._reach, slot, self._guards[slot].seq)
+            raise_here(error)
+        self._loop.call_soon_threadsafe(self._reach, slot, self._guards[slot].seq, error)
 
-    def _reach(self, slot: int, seq: int) -> None:
+    def _reach(self, slot: int, seq: int, error: Interruption) -> None:
         steered = self._steered[slot]
         if steered is not None and seq and self._guards[slot].seq == seq:
-            steered.interrupt()
+            steered.interrupt(error)
 
     async def _run(self, run: Run, slot: int) -> None:
         execution = self._executor.prepare(run)

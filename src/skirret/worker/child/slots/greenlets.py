@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
 
-from skirret.errors import SoftTimeLimitExceeded
 from skirret.worker.board import Chalk
-from skirret.worker.child.guards import Guard, raise_here
+from skirret.worker.child.guards import Guard, Interruption, raise_here
 from skirret.worker.child.link import BEAT, HOLD, Stop
 from skirret.worker.child.slots.hub import Hub
 from skirret.worker.child.slots.loops import LoopGreenlet
@@ -44,11 +43,11 @@ class GreenletGuard(Guard):
         self.thread = threading.get_ident()
         self.seq = seq
 
-    def _throw(self) -> None:
+    def _throw(self, error: Interruption) -> None:
         if self.place is getcurrent():  # by a signal's handler, maybe inside a call that blocks the hub
-            raise_here()
+            raise_here(error)
         seq = self.seq
-        self._hub.throw(self.place, SoftTimeLimitExceeded(), lambda: self.seq == seq)
+        self._hub.throw(self.place, error(), lambda: self.seq == seq)
 
 
 class Greenlets:

@@ -14,8 +14,7 @@ from weakref import WeakKeyDictionary
 
 import greenlet
 
-from skirret.errors import SoftTimeLimitExceeded
-from skirret.worker.child.guards import Guard, raise_here
+from skirret.worker.child.guards import Guard, Interruption, raise_here
 from skirret.worker.child.slots.hub import Hub
 from skirret.worker.child.slots.steered import Steered
 
@@ -107,16 +106,16 @@ class LoopGreenlet:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def _throw(self, loop: asyncio.AbstractEventLoop, steered: Steered) -> None:
+    def _throw(self, loop: asyncio.AbstractEventLoop, steered: Steered, error: Interruption) -> None:
         frame, self.interrupted = self.interrupted, None
         here = greenlet.getcurrent() is self._place
         # A coroutine that blocks is either interrupted by the signal itself, or its loop's greenlet waits inside of it.
         if not steered.is_here(loop, frame if here else self._place.gr_frame):
-            loop.call_soon_threadsafe(steered.interrupt)
+            loop.call_soon_threadsafe(steered.interrupt, error)
         elif here:
-            raise_here()
+            raise_here(error)
         else:
-            self._hub.throw(self._place, SoftTimeLimitExceeded(), lambda: steered.is_here(loop, self._place.gr_frame))
+            self._hub.throw(self._place, error(), lambda: steered.is_here(loop, self._place.gr_frame))
 
 
 async def _attempt(execution: Execution, guard: Guard) -> tuple[Any, BaseException | None]:

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from skirret import context
-from skirret.worker.child.guards import Guard, raise_here
+from skirret.worker.child.guards import Guard, Interruption, raise_here
 from skirret.worker.child.link import Stop
 from skirret.worker.frames import Outcome
 
@@ -120,14 +120,14 @@ class CoroutineRunner:
             self._runner = asyncio.Runner()
         return self._runner
 
-    def _throw(self, steered: Steered) -> None:
+    def _throw(self, steered: Steered, error: Interruption) -> None:
         if self._runner is None:
             return
         frame, self.interrupted = self.interrupted, None
         loop = self._runner.get_loop()
         if steered.is_here(loop, frame):
-            raise_here()
-        loop.call_soon_threadsafe(steered.interrupt)
+            raise_here(error)
+        loop.call_soon_threadsafe(steered.interrupt, error)
 
     def close(self) -> None:
         """End the loop."""

@@ -7,26 +7,26 @@ from collections.abc import Coroutine, Generator
 from types import FrameType
 from typing import Any
 
-from skirret.errors import SoftTimeLimitExceeded
+from skirret.worker.child.guards import Interruption
 
 
 class Steered(Coroutine[Any, Any, Any]):
-    """Drives `inner`; a cancellation that `interrupt` asked for arrives in it as SoftTimeLimitExceeded.
+    """Drives `inner`; a cancellation that `interrupt` asked for arrives in it as that exception.
 
     A task of asyncio drives it as any coroutine; what else looks at it (stacks, names) sees `inner`.
     """
 
-    __slots__ = ("_inner", "_interrupted")
+    __slots__ = ("_inner", "_interruption")
 
     def __init__(self, inner: Coroutine[Any, Any, Any]) -> None:
         self._inner = inner
-        self._interrupted = False
+        self._interruption: Interruption | None = None
 
-    def interrupt(self) -> None:
+    def interrupt(self, error: Interruption) -> None:
         """Throw the exception in where the coroutine waits; called on its loop."""
         for task in asyncio.all_tasks():
             if task.get_coro() is self:
-                self._interrupted = True
+                self._interruption = error
                 task.cancel()
 
     def is_here(self, loop: asyncio.AbstractEventLoop, frame: FrameType | None) -> bool:
@@ -45,12 +45,12 @@ class Steered(Coroutine[Any, Any, Any]):
 
     def throw(self, *error: Any) -> Any:
         """Go on with an exception."""
-        if self._interrupted and isinstance(error[0], asyncio.CancelledError):
-            self._interrupted = False
+        if self._interruption is not None and isinstance(error[0], asyncio.CancelledError):
+            interruption, self._interruption = self._interruption, None
             task = asyncio.current_task()
             if task is not None:
                 task.uncancel()
-            return self._inner.throw(SoftTimeLimitExceeded())
+            return self._inner.throw(interruption())
         return self._inner.throw(*error)
 
     def close(self) -> None:
