@@ -69,10 +69,10 @@ class LamportClock:
         self.value = value
         self._lock = threading.Lock()
 
-    def forward(self) -> int:
-        """The number of what is sent now."""
+    def forward(self, count: int = 1) -> int:
+        """The number of what is sent now; of several things the last one's, the others have the numbers before it."""
         with self._lock:
-            self.value += 1
+            self.value += count
             return self.value
 
     def adjust(self, other: int) -> int:

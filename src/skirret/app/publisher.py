@@ -263,9 +263,15 @@ class Publisher:
         if self.view.inherit_priority:
             inherited["priority"] = (request.delivery_info or {}).get("priority")
         merged = option_rules.merge(options, signature.get("options"), inherited)
-        return self.prepare(
-            name, args, signature.get("kwargs") or {}, task=self._app.tasks.get(name), **sendable(merged)
+        return self._leaving(
+            self.prepare(name, args, signature.get("kwargs") or {}, task=self._app.tasks.get(name), **sendable(merged))
         )
+
+    def _leaving(self, publication: Publication) -> Publication:
+        """A message that leaves with a task's outcome: it passes `deliver` by, so monitors are told of it here."""
+        if self.view.send_sent_event:
+            self._app.events.sent([publication])
+        return publication
 
     def again(
         self,
@@ -291,12 +297,14 @@ class Publisher:
         changes = {"retries": request.retries + 1, **options}
         if due is not None:
             changes["eta"] = datetime.fromtimestamp(due, UTC)
-        return self.prepare(
-            task.name,
-            (request.args or ()) if args is None else args,
-            (request.kwargs or {}) if kwargs is None else kwargs,
-            task=task,
-            **sendable(repeat_options(request, changes)),
+        return self._leaving(
+            self.prepare(
+                task.name,
+                (request.args or ()) if args is None else args,
+                (request.kwargs or {}) if kwargs is None else kwargs,
+                task=task,
+                **sendable(repeat_options(request, changes)),
+            )
         )
 
 

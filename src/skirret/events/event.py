@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from skirret import clock
@@ -26,6 +27,7 @@ def Event(  # noqa: N802  Celery's public name
     return event
 
 
+@lru_cache(1024)
 def group_from(type: str) -> str:
     """The group of a type: ``task`` of ``task-sent``."""
     return type.split("-", 1)[0]

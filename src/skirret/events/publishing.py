@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from skirret.clock import LamportClock
@@ -57,46 +57,46 @@ class EventPublisher:
         self.exchange = exchange
         self.serializer = serializer
 
-    def publish(self, events: Iterable[Mapping[str, Any]]) -> None:
+    def publish(self, events: Sequence[Mapping[str, Any]], *, flat: bool = False) -> None:
         """Send events, in order within each routing key, in one round trip.
+
+        Args:
+            events: what to tell.
+            flat: their fields are known to be plain scalars, or short lists of them.
 
         Raises:
             OperationalError: the broker cannot be reached.
         """
-        messages = self.messages(events)
+        messages = self.messages(events, flat=flat)
         if messages:
             self._broker().fan_out(self.exchange, messages)
 
-    def messages(self, events: Iterable[Mapping[str, Any]]) -> list[tuple[str, bytes]]:
-        """(routing key, payload) of the messages that tell `events`."""
-        offset, forward = utc_offset(), self.clock.forward
+    def messages(self, events: Sequence[Mapping[str, Any]], *, flat: bool = False) -> list[tuple[str, bytes]]:
+        """(routing key, payload) of the messages that tell `events`; arguments as of `publish`. About 3 us an event."""
+        common = {"hostname": self.hostname, "utcoffset": utc_offset(), "pid": self.pid}
+        number = self.clock.forward(len(events)) - len(events)
         messages: list[tuple[str, bytes]] = []
         grouped: dict[str, list[dict[str, Any]]] = {}
         for event in events:
-            whole = {
-                "hostname": self.hostname,
-                "utcoffset": offset,
-                "pid": self.pid,
-                "clock": event.get("clock") or forward(),
-                **event,
-            }
+            number += 1
+            whole = {**common, "clock": number, **event}
             group = group_from(whole["type"])
             if group not in GROUPED:
-                messages.append(self._message(whole, wire.routing_key(whole["type"])))
+                messages.append(self._message(whole, wire.routing_key(whole["type"]), flat))
                 continue
             together = grouped.setdefault(group, [])
             together.append(whole)
             if len(together) == MAX_GROUP:
-                messages.append(self._message(grouped.pop(group), wire.group_key(group)))
-        messages += [self._message(together, wire.group_key(group)) for group, together in grouped.items()]
+                messages.append(self._message(grouped.pop(group), wire.group_key(group), flat))
+        messages += [self._message(together, wire.group_key(group), flat) for group, together in grouped.items()]
         return messages
 
-    def _message(self, events: Any, key: str) -> tuple[str, bytes]:
+    def _message(self, events: Any, key: str, flat: bool) -> tuple[str, bytes]:
         try:
-            return key, self._encoded(events, key)
+            return key, self._encoded(events, key, flat)
         except EncodeError:  # a custom event with a field that nobody can write: its text is better than nothing
             told = wire.plain(events) if isinstance(events, dict) else [wire.plain(event) for event in events]
-            return key, self._encoded(told, key)
+            return key, self._encoded(told, key, flat=False)
 
-    def _encoded(self, events: Any, key: str) -> bytes:
-        return wire.encode(events, key, self.hostname, exchange=self.exchange, serializer=self.serializer)
+    def _encoded(self, events: Any, key: str, flat: bool) -> bytes:
+        return wire.encode(events, key, self.hostname, exchange=self.exchange, serializer=self.serializer, flat=flat)

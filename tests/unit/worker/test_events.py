@@ -227,6 +227,29 @@ def test_a_tasks_own_events_come_under_its_workers_name(app, monitor, pool):
     assert progress["odd"].startswith("<object object")
 
 
+def test_what_leaves_with_an_outcome_is_told_as_sent_too(app, monitor, pool):
+    app.conf.task_send_sent_event = True
+
+    @app.task(bind=True)
+    def twice(self, x=0):
+        if self.request.retries == 0:
+            raise self.retry(countdown=0)
+        return x
+
+    @app.task
+    def after(x):
+        return x
+
+    with serve(app, pool):
+        first = twice.apply_async(link=after.s())
+        monitor.of(first.id, "task-succeeded")
+        events = monitor.until(lambda events: [e["name"] for e in events if e["type"] == "task-sent"][2:])
+    sent = [event for event in events if event["type"] == "task-sent"]
+    assert [(event["name"], event["retries"]) for event in sent] == [(twice.name, 0), (twice.name, 1), (after.name, 0)]
+    assert sent[2]["parent_id"] == first.id
+    assert all(event["hostname"].startswith("gen") for event in sent), "as Celery's children call themselves"
+
+
 def test_task_events_are_off_by_default_and_can_be_turned_on_and_off(app, monitor):
     app.conf.worker_send_task_events = False
     ran = []

@@ -26,7 +26,7 @@ class Feed:
     """
 
     def __init__(self, app: Skirret, fleet: Fleet) -> None:
-        self._app: Any = app
+        self._app = app
         self._fleet = fleet
         self._over = threading.Event()
         self._receiver = app.events.Receiver(handlers={"*": fleet.hear})

@@ -9,7 +9,7 @@ from collections import deque
 from skirret import backoff, clock
 from skirret.errors import SkirretError
 from skirret.events.publishing import EventPublisher
-from skirret.worker.events.notes import Note, events_of
+from skirret.worker.events.notes import Note, events_of, said
 
 logger = logging.getLogger("skirret.worker")
 
@@ -79,7 +79,8 @@ class EventLine(threading.Thread):
         notes = self._notes
         portion = [notes.popleft() for _ in range(min(PORTION, len(notes)))]
         try:
-            self.publisher.publish([event for note in portion for event in events_of(note)])
+            flat = not any(note[0] is said for note in portion)
+            self.publisher.publish([event for note in portion for event in events_of(note)], flat=flat)
         except SkirretError as exc:
             return self._wait(portion, exc)
         except Exception:
