@@ -255,6 +255,10 @@ class SkirretWarning(UserWarning):
     """Root of Skirret's warnings."""
 
 
+class FixupWarning(SkirretWarning):
+    """An app could not be fitted to the framework in whose program it was made."""
+
+
 class AlwaysEagerIgnored(SkirretWarning):
     """``send_task`` does not run tasks eagerly."""
 

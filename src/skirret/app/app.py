@@ -13,6 +13,7 @@ from skirret.app.caller import user_file
 from skirret.app.calling import call_by_name, call_many
 from skirret.app.clients import Clients
 from skirret.app.current import add_app, make_default_by
+from skirret.app.fixups import fix_up
 from skirret.app.publisher import Publisher
 from skirret.app.registry import TaskRegistry
 from skirret.app.task import Task
@@ -53,7 +54,8 @@ class Skirret(TaskHolder):
         namespace: prefix of the settings in ``config_source``, such as ``CELERY``.
         strict_typing: check arguments at the call, where a task does not say otherwise.
         config_source_silent: whether a config module that is not there is no error.
-        loader, amqp, events, log, control, fixups: accepted for Celery's sake; Skirret has no such parts to replace.
+        fixups: what fits it to a framework, functions or paths; None is Django's if ``DJANGO_SETTINGS_MODULE`` is set.
+        loader, amqp, events, log, control: accepted for Celery's sake; Skirret has no such parts to replace.
         **kwargs: settings by key.
 
     Raises:
@@ -102,6 +104,7 @@ class Skirret(TaskHolder):
             self.set_default()
         if set_as_current:
             self.set_current()
+        fix_up(self, fixups)
 
     def _configure(
         self, named: Mapping[str, Any], changes: Mapping[str, Any] | None, extra: Mapping[str, Any],

@@ -18,25 +18,34 @@ class Modules:
     """What is to be imported for one app."""
 
     def __init__(self, app: ConnectedApp) -> None:
+        self.prepare: list[Callable[..., object]] = []
+        """Called before anything is imported, with ``serving=`` (whether for a worker); what they raise stops it."""
+        self.installed: Callable[[], Iterable[str]] = list
+        """The packages in which a discovery looks that names none: a framework's installed ones."""
         self._app = app
         self._discoveries: list[tuple[Packages, str | None]] = []
 
     def discover(self, packages: Packages, related_name: str | None, *, force: bool) -> None:
         """See ``Skirret.autodiscover_tasks``."""
         if force:
-            _discover(packages, related_name)
+            self._discover(packages, related_name)
         else:
             self._discoveries.append((packages, related_name))
 
-    def load(self) -> None:
+    def load(self, *, serving: bool) -> None:
         """See ``Skirret.import_modules``."""
+        for prepare in self.prepare:
+            prepare(serving=serving)
         signals.import_modules.send(sender=self._app)
         conf = self._app.conf
         for setting in ("imports", "include"):
             for name in _listed(conf.get(setting)):
                 _import(name, f"the setting {setting!r}")
         for packages, related_name in self._discoveries:
-            _discover(packages, related_name)
+            self._discover(packages, related_name)
+
+    def _discover(self, packages: Packages, related_name: str | None) -> None:
+        _discover(self.installed if packages is None else packages, related_name)
 
 
 def _listed(value: Any) -> list[str]:

@@ -170,16 +170,19 @@ class TaskHolder:
         """Have workers import ``<package>.<related_name>`` of each package, where there is such a module.
 
         Args:
-            packages: names, or a function that returns them when the time comes.
+            packages: names, or a function that returns them when the time comes; None is the installed apps of Django.
             related_name: the module; None imports the package itself.
             force: import now.
         """
         self.modules.discover(packages, related_name, force=force)
 
-    def import_modules(self) -> None:
+    def import_modules(self, *, serving: bool = False) -> None:
         """Import everything that defines tasks: ``imports``, ``include`` and discovered modules.
+
+        Args:
+            serving: for a worker; a framework then looks whether its project is sound.
 
         Raises:
             ImproperlyConfigured: one of them cannot be imported; the message says why.
         """
-        self.modules.load()
+        self.modules.load(serving=serving)

@@ -38,7 +38,7 @@ def load_app(options: WorkerOptions, hostname: str) -> Skirret:
         app.config_from_object(options.config)
     app.conf.set_from_command_line(_overrides(options))
     app.conf.validate()
-    app.import_modules()
+    app.import_modules(serving=True)
     hooks, node = app.middleware, worker_node(app, hostname, options)
     hooks.tell(hooks.celeryd_init, node, app.conf, node.options)
     app.finalize()

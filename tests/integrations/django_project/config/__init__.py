@@ -1,0 +1,1 @@
+"""A project that makes no app of its own."""
