@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -187,3 +188,12 @@ def some_frames(words: bytes) -> list[int]:
 def every_byte(words: bytes) -> list[int]:
     """Each offset."""
     return list(range(len(words)))
+
+
+def every_byte_but_long_texts(words: bytes) -> list[int]:
+    """Each offset, but within a text of 1,000 bytes or more, such as ``INFO`` answers, each fiftieth."""
+    offsets = set(range(len(words)))
+    for text in re.finditer(rb"\$(\d{4,})\r\n", words):
+        begin, end = text.end(), text.end() + int(text[1])
+        offsets -= set(range(begin, end)) - set(range(begin, end, 50))
+    return sorted(offsets)

@@ -97,23 +97,24 @@ def test_f2_supervisors_are_killed(matrix: Matrix, load: Load) -> None:
 def test_f3_all_workers_are_killed_and_new_ones_started(matrix: Matrix) -> None:
     load = Load(count=2000, rate=60.0, low=0.005, high=0.200)
     took = []
-    with contextlib.ExitStack() as workers, matrix.producers(load):
-        for n in range(5):
-            pair = [workers.enter_context(matrix.worker(f"-c 4 -n {n}{side}@%h")) for side in "ab"]
-            for worker in pair:
-                busy_child(matrix, worker)
-            time.sleep(1.0)
-            known = matrix.processes()
-            for worker in pair:
-                matrix.kill_worker(worker)
-            killed = time.monotonic()
-            new = workers.enter_context(matrix.worker(f"-c 4 -n {n}new@%h"))
-            wait_until(lambda known=known: matrix.processes() - known, 35.0)
-            took.append(time.monotonic() - killed)
-            time.sleep(1.0)
-            if n < 4:
-                matrix.kill_worker(new)
-    matrix.settle_down(60.0)
+    with contextlib.ExitStack() as workers:
+        with matrix.producers(load):
+            for n in range(5):
+                pair = [workers.enter_context(matrix.worker(f"-c 4 -n {n}{side}@%h")) for side in "ab"]
+                for worker in pair:
+                    busy_child(matrix, worker)
+                time.sleep(1.0)
+                known = matrix.processes()
+                for worker in pair:
+                    matrix.kill_worker(worker)
+                killed = time.monotonic()
+                new = workers.enter_context(matrix.worker(f"-c 4 -n {n}new@%h"))
+                wait_until(lambda known=known: matrix.processes() - known, 35.0)
+                took.append(time.monotonic() - killed)
+                time.sleep(1.0)
+                if n < 4:
+                    matrix.kill_worker(new)
+        matrix.settle_down(60.0)
     print(figures("F3: after the death of all workers a new one runs tasks, its start included", took))
     print(figures("F3: what they ran begins again", matrix.reruns()))
     assert max(took) <= 35.0
