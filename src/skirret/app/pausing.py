@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skirret.app.protocol import ConnectedApp
-from skirret.coordination.keys import PAUSED
+from skirret.coordination import pauses
 
 
 def pause(app: ConnectedApp, queue: str | Sequence[str]) -> list[str]:
@@ -23,17 +23,17 @@ def pause(app: ConnectedApp, queue: str | Sequence[str]) -> list[str]:
     Raises:
         OperationalError: the shared state cannot be reached.
     """
-    return [name for name in _names(queue) if app.coordination.add(PAUSED, [name])]
+    return pauses.pause(app.coordination, _names(queue))
 
 
 def resume(app: ConnectedApp, queue: str | Sequence[str]) -> list[str]:
     """Let workers take from a queue again; those that were paused. See `pause`."""
-    return [name for name in _names(queue) if app.coordination.discard(PAUSED, [name])]
+    return pauses.resume(app.coordination, _names(queue))
 
 
 def paused(app: ConnectedApp) -> list[str]:
     """The paused queues, sorted."""
-    return app.coordination.members(PAUSED)
+    return sorted(pauses.paused(app.coordination))
 
 
 def _names(queue: str | Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 PAUSED: Final = "paused"
-"""The set of queues that nobody takes from."""
+"""The value that names the queues that nobody takes from; see ``pauses``."""
 
 
 def bucket(task: str) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from math import inf
+import threading
+from collections.abc import Callable, Sequence
 
-from skirret import clock
 from skirret.brokers.base import Broker, Consumer, Queue
+from skirret.coordination import pauses
 from skirret.coordination.base import Coordination
-from skirret.coordination.keys import PAUSED
 
 logger = logging.getLogger("skirret.worker")
 
@@ -20,24 +19,27 @@ LOOK = 1.0
 class Consuming:
     """The queues of one worker, whatever incarnation serves them.
 
-    `add` and `cancel` are the loop's; all else belongs to the fetcher's thread, which carries their changes out.
+    `add` and `cancel` are the loop's; `begin`, `follow` and `end` belong to the fetcher's thread, which carries changes
+    out. Pauses are looked up by a thread of their own: a consumer that waits for messages should not be disturbed.
 
     Args:
         queues: what the worker was started with.
         shared: where pauses are kept; None knows none.
+        wake: called when there is something to follow.
     """
 
-    def __init__(self, queues: Sequence[Queue], shared: Coordination | None) -> None:
+    def __init__(self, queues: Sequence[Queue], shared: Coordination | None, wake: Callable[[], object]) -> None:
         self.paused: frozenset[str] = frozenset()
         """Names of queues that nobody takes from, as of the last look."""
         self.names: list[str] = []
         """The queues that are taken from now."""
-        self.next_look = 0.0 if shared is not None else inf
-        """When to look at the pauses again, by the monotonic clock."""
         self._queues = {queue.name: queue for queue in queues}
         self._shared = shared
+        self._wake = wake
         self._changed = False
         self._deaf = False
+        self._ended = threading.Event()
+        self._watch: threading.Thread | None = None
 
     # -- the loop's
 
@@ -51,7 +53,7 @@ class Consuming:
         if queue.name in self._queues:
             return False
         self._queues = {**self._queues, queue.name: queue}  # a new one: the fetcher may be reading the old one
-        self._changed = True
+        self._change()
         return True
 
     def cancel(self, name: str) -> bool:
@@ -59,7 +61,7 @@ class Consuming:
         if name not in self._queues:
             return False
         self._queues = {key: queue for key, queue in self._queues.items() if key != name}
-        self._changed = True
+        self._change()
         return True
 
     # -- the fetcher's
@@ -68,8 +70,11 @@ class Consuming:
         """Declare the queues for a new incarnation; the names of those that it takes from."""
         self._changed = False
         broker.declare(self.queues)
-        self._look()
-        self.names = [name for name in self._queues if name not in self.paused]
+        if self._shared is not None and self._watch is None:
+            self._look()
+            self._watch = threading.Thread(target=self._watch_pauses, name="skirret-pauses", daemon=True)
+            self._watch.start()
+        self.names = self._active()
         return self.names
 
     def follow(self, broker: Broker, consumer: Consumer) -> None:
@@ -78,14 +83,12 @@ class Consuming:
         Raises:
             OperationalError: the broker cannot be reached; calling again carries on.
         """
-        if not self._changed and clock.monotonic() < self.next_look:
+        if not self._changed:
             return
-        self._look()
-        changed, self._changed = self._changed, False
+        self._changed = False
         try:
-            if changed:
-                broker.declare(self.queues)
-            names = [name for name in self._queues if name not in self.paused]
+            broker.declare(self.queues)
+            names = self._active()
             if names != self.names:
                 consumer.queues(names)
                 self.names = names
@@ -93,18 +96,36 @@ class Consuming:
             self._changed = True
             raise
 
-    def _look(self) -> None:
-        if self._shared is None or clock.monotonic() < self.next_look:
-            return
-        self.next_look = clock.monotonic() + LOOK
+    def end(self) -> None:
+        """Look no more."""
+        self._ended.set()
+
+    # -- inside
+
+    def _active(self) -> list[str]:
+        return [name for name in self._queues if name not in self.paused]
+
+    def _change(self) -> None:
+        self._changed = True
+        self._wake()
+
+    def _watch_pauses(self) -> None:
+        while not self._ended.wait(LOOK):
+            if self._look():
+                self._change()
+
+    def _look(self) -> bool:
+        assert self._shared is not None  # noqa: S101  for the type checker
         try:
-            paused = frozenset(self._shared.members(PAUSED))
+            paused = pauses.paused(self._shared)
         except Exception as exc:  # noqa: BLE001  what was known last stays true until somebody says otherwise
             if not self._deaf:
                 logger.warning("Could not look up which queues are paused (%s); trying again.", exc)
             self._deaf = True
-            return
+            return False
         self._deaf = False
-        for name in sorted((paused ^ self.paused) & self._queues.keys()):
+        ours = (paused ^ self.paused) & self._queues.keys()
+        for name in sorted(ours):
             logger.warning("Queue %r is %s.", name, "paused: nothing is taken from it" if name in paused else "resumed")
         self.paused = paused
+        return bool(ours)

@@ -92,7 +92,7 @@ class Fetcher(threading.Thread):
         self._backend = backend
         self._coordination = coordination
         self._together = False
-        self._consuming = Consuming(queues, coordination)
+        self._consuming = Consuming(queues, coordination, self._wake)
         self._uniques = Uniques(coordination)
         self._fleet = Fleet(coordination, limits.lease, self._claimed, self._uniques)
         self._limits = limits
@@ -140,15 +140,11 @@ class Fetcher(threading.Thread):
 
         The queue is declared at the server first, by this thread, which is why nothing can be refused here.
         """
-        added = self._consuming.add(queue)
-        self._wake()
-        return added
+        return self._consuming.add(queue)
 
     def cancel_consumer(self, name: str) -> bool:
         """Take nothing more from this queue; what is held of it still runs. False if it is not consumed."""
-        cancelled = self._consuming.cancel(name)
-        self._wake()
-        return cancelled
+        return self._consuming.cancel(name)
 
     @property
     def queues(self) -> list[Queue]:
@@ -230,6 +226,7 @@ class Fetcher(threading.Thread):
                 if not self._patience(None):
                     break
         self._part()
+        self._consuming.end()
         self._fleet.end()
         self._call(self._told.closed)
 
@@ -250,8 +247,7 @@ class Fetcher(threading.Thread):
         if self._closing:
             return bool(self._settlements or self._stored or self._published)
         self._consuming.follow(self._broker, consumer)
-        looks = (self._next_beat, self._consuming.next_look, self._fleet.next_look())
-        patience = max(0.0, min(looks) - clock.monotonic())
+        patience = max(0.0, min(self._next_beat, self._fleet.next_look()) - clock.monotonic())
         if self._wanted > 0 and self._consuming.names:
             self._take(consumer, patience)
         elif not self._settlements:

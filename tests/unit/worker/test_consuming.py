@@ -15,9 +15,11 @@ from skirret import Skirret
 from skirret.backends.memory import MemoryBackend
 from skirret.brokers.base import Limits, Queue
 from skirret.brokers.memory import MemoryBroker
+from skirret.coordination import pauses
 from skirret.coordination.keys import PAUSED
 from skirret.coordination.memory import MemoryCoordination
 from skirret.errors import OperationalError
+from skirret.testing.conformance.material import at_once
 from skirret.testing.worker import worker
 from skirret.worker.consuming import Consuming
 from skirret.worker.fetch import Fetcher, Told
@@ -148,7 +150,7 @@ def test_nothing_is_taken_from_a_paused_queue_until_it_is_resumed_and_others_go_
     bench.fetcher.add_consumer(Queue(name="b"))
     bench.send("a", "b")
     bench.until(lambda: sorted(bench.seen) == ["a", "b"])
-    bench.shared.add(PAUSED, ["a"])
+    pauses.pause(bench.shared, ["a"])
     began = time.monotonic()
     bench.until(lambda: bench.fetcher.paused == {"a"})
     assert time.monotonic() - began < 2.5, "workers follow within about a second"
@@ -158,17 +160,17 @@ def test_nothing_is_taken_from_a_paused_queue_until_it_is_resumed_and_others_go_
     bench.fence()
     bench.send("b")
     bench.until(lambda: sorted(bench.seen) == ["a", "b", "b", "b"])
-    bench.shared.discard(PAUSED, ["a"])
+    pauses.resume(bench.shared, ["a"])
     bench.until(lambda: sorted(bench.seen) == ["a", "a", "b", "b", "b"])
 
 
 def test_a_worker_that_starts_while_its_queue_is_paused_takes_nothing(bench: Bench) -> None:
-    bench.shared.add(PAUSED, ["a"])
+    pauses.pause(bench.shared, ["a"])
     bench.send("a")
     bench.start()
     bench.until(lambda: bench.faults.calls["beat"] > 5)
     assert bench.seen == []
-    bench.shared.discard(PAUSED, ["a"])
+    pauses.resume(bench.shared, ["a"])
     bench.until(lambda: bench.seen == ["a"])
 
 
@@ -176,25 +178,35 @@ def test_a_pause_holds_while_the_shared_state_cannot_be_reached(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("skirret.worker.consuming.LOOK", 0.01)
-    bench.shared.add(PAUSED, ["a"])
+    pauses.pause(bench.shared, ["a"])
     bench.send("a")
     bench.start()
     bench.until(lambda: bench.fetcher.paused)
-    bench.faults.before["members"] = fails(OperationalError("away"))
-    looks = bench.faults.calls["members"]
-    bench.until(lambda: bench.faults.calls["members"] > looks + 3)
+    bench.faults.before["get"] = fails(OperationalError("away"))
+    looks = bench.faults.calls["get"]
+    bench.until(lambda: bench.faults.calls["get"] > looks + 3)
     assert bench.seen == []
     assert caplog.text.count("Could not look up which queues are paused") == 1
     bench.faults.before.clear()
-    bench.shared.discard(PAUSED, ["a"])
+    pauses.resume(bench.shared, ["a"])
     bench.until(lambda: bench.seen == ["a"])
 
 
 def test_without_shared_state_there_is_nothing_to_look_up() -> None:
     broker = MemoryBroker(uuid.uuid4().hex)
-    consuming = Consuming([Queue(name="a")], None)
+    consuming = Consuming([Queue(name="a")], None, bool)
+    threads = threading.active_count()
     assert consuming.begin(broker) == ["a"]
-    assert consuming.next_look == float("inf")
+    assert threading.active_count() == threads
+
+
+def test_pauses_of_several_people_at_once_are_all_kept() -> None:
+    shared = MemoryCoordination(uuid.uuid4().hex)
+    told = at_once(8, lambda n: pauses.pause(shared, [f"q{n}", "all"]))
+    assert pauses.paused(shared) == {"all", *(f"q{n}" for n in range(8))}
+    assert sum("all" in names for names in told) == 1
+    assert pauses.resume(shared, sorted(pauses.paused(shared))) == ["all", *(f"q{n}" for n in range(8))]
+    assert shared.get(PAUSED) is None, "nothing is left behind"
 
 
 def test_an_app_pauses_a_queue_for_workers_that_run_and_for_those_that_start_later() -> None:
