@@ -157,6 +157,12 @@ def test_the_init_system_is_told_of_start_progress_and_stop(project):
         assert heard == ["READY=1"]
         hear_until("WATCHDOG=1")
         hear_until("STATUS=ready; 0 of 1 slots busy")
+        heard.clear()
+        worker.process.send_signal(signal.SIGHUP)  # begins anew, with the same process id
+        hear_until("RELOADING=1")
+        hear_until("READY=1")
+        hear_until("WATCHDOG=1")
+        assert not any(text.startswith("STOPPING") for text in heard)
         worker.process.send_signal(signal.SIGTERM)
         hear_until("STOPPING=1")
         assert worker.wait() == 0

@@ -125,7 +125,7 @@ class Service:
             guard.stop()
             pulse.end()
             status.close()
-            self._notifier.stopping()
+            self._part(vitals)
 
     def ready(self) -> None:
         """The children are ready for tasks."""
@@ -147,7 +147,14 @@ class Service:
             self._notifier.feed()
             self._notifier.status(vitals.sentence())
             if not vitals.supervisor.ending.running:
-                self._notifier.stopping()
+                self._part(vitals)
+
+    def _part(self, vitals: Vitals) -> None:
+        """Tell the init system that this is the end, or that this very process begins anew."""
+        if vitals.supervisor.ending.restarting:
+            self._notifier.reloading()
+        else:
+            self._notifier.stopping()
 
     def _prepare(self, vitals: Vitals) -> None:
         """Fill in what the health endpoints answer."""
