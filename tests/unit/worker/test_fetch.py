@@ -50,7 +50,7 @@ class Bench:
             Limits(lease=30, beat=self.beat),
             1_000_000,
             self._call,
-            Told(say("taken"), say("settled"), say("fenced"), say("closed"), say("claimed")),
+            Told(say("taken"), say("settled"), say("fenced"), say("closed"), say("claimed"), say("lost")),
         )
         self.fetcher.start()
         return self.fetcher
@@ -151,6 +151,7 @@ def test_outcomes_that_come_while_the_broker_is_away_are_held_and_settled_once(b
         time.sleep(0.01)
     assert bench.faults.calls["settle"] <= 20
     assert bench.size().held == 2
+    assert len(bench.of("lost")) == 1, "the loop hears of a loss once"
     bench.faults.before.clear()
     bench.until(lambda: bench.size().held == 0)
     assert set(bench.backend.fetch(["a", "b"])) == {"a", "b"}

@@ -615,3 +615,27 @@ def test_ack_is_told_only_once_for_an_early_task(stage: Stage) -> None:
     stage.settle_all()
     stage.run()
     assert stage.fetched.settlements == []
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+def test_what_runs_is_stopped_when_the_broker_is_lost_only_if_the_settings_say_so(cancels: bool) -> None:
+    stage = Stage(worker_cancel_long_running_tasks_on_connection_loss=cancels)
+    stage.take(1)
+    run = stage.links[0].next()
+    stage.links[0].chalk.enter(0, run.seq, 1.0)
+    stage.supervisor.lost()
+    assert kinds(stage.fetched.settlements) == ([("Release", 1)] if cancels else [])
+    assert stage.replaced == (stage.children if cancels else [])
+    stage.close()
+
+
+def test_a_task_acknowledged_early_runs_on_although_the_broker_is_lost() -> None:
+    stage = Stage(worker_cancel_long_running_tasks_on_connection_loss=True)
+    stage.take(1, name="early")
+    stage.settle_all()
+    run = stage.links[0].next()
+    stage.links[0].chalk.enter(0, run.seq, 1.0)
+    stage.supervisor.lost()
+    assert stage.fetched.settlements == []
+    assert stage.replaced == []
+    stage.close()

@@ -1,0 +1,84 @@
+"""Nothing grows in a worker that lives long: not its memory, nor descriptors, threads and processes as children die."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.faulty import Project, wait_until, worker_children
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
+
+BATCH = 5_000
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    monkeypatch.delenv("SKIRRET_HOME")
+    project = Project(tmp_path, module="overtime_app")
+    yield project
+    project.app.close()
+
+
+def counts(pid: int) -> tuple[int, int]:
+    """Descriptors and threads of a process."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir())), len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def resident(pid: int) -> int:
+    """KiB of memory that a process has to itself."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty")))
+
+
+@pytest.mark.parametrize("deaths", [10, pytest.param(200, marks=pytest.mark.soak)])
+def test_descriptors_threads_and_processes_are_the_same_after_many_deaths(project: Project, deaths: int) -> None:
+    with project.worker("-c 2") as program:
+        template, _ = worker_children(program.pid)
+        for death in range(deaths + 2):
+            if death == 2:  # what is made once is there now
+                before = counts(program.pid), counts(template)
+            _, children = worker_children(program.pid)
+            os.kill(children[0], signal.SIGKILL)
+            wait_until(lambda gone=children[0]: gone not in worker_children(program.pid)[1], 90)
+            wait_until(lambda: len(worker_children(program.pid)[1]) == 2, 90)
+            project.send("where").get(timeout=90)
+        wait_until(lambda: (counts(program.pid), counts(template)) == before, 30)
+        assert len(worker_children(program.pid)[1]) == 2
+
+
+LONG = 500_000
+
+
+@pytest.mark.parametrize(
+    "tasks, recycling",
+    [
+        pytest.param(2 * BATCH, "", id="in short"),
+        pytest.param(LONG, "", marks=pytest.mark.soak, id="not recycled"),
+        pytest.param(LONG, "--max-tasks-per-child 2000", marks=pytest.mark.soak, id="recycled"),
+    ],
+)
+def test_memory_is_flat_over_many_tasks(project: Project, tasks: int, recycling: str) -> None:
+    signature = project.app.signature("overtime_app.empty", ignore_result=True)
+
+    def run(count: int) -> None:
+        for _ in range(count // BATCH):
+            results = project.app.send_many([signature] * BATCH)
+            assert len(results) == BATCH
+            wait_until(lambda: project.size().ready + project.size().held == 0, 300)
+
+    with project.worker(f"-c 2 {recycling}", level="WARNING") as program:
+        run(max(BATCH, tasks // 10))  # what is kept on purpose has been made
+        before = resident(program.pid)
+        _, children = worker_children(program.pid)
+        small = {pid: resident(pid) for pid in children}
+        run(tasks - max(BATCH, tasks // 10))
+        assert resident(program.pid) - before < 6 * 1024, "the supervisor"
+        _, children = worker_children(program.pid)
+        for pid in children:
+            assert resident(pid) - small.get(pid, max(small.values())) < 6 * 1024, "a child"
+        assert len(children) == 2
