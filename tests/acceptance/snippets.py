@@ -244,7 +244,7 @@ SHELL: dict[str, list[Shell]] = {
         Shell("ends a worker"),
         Shell("puts new children in the place of the old ones"),
         Shell("scales between 3 and 10"),
-        Shell(later="rate limits"),
+        Shell("lets the task start ten times a minute"),
         Shell("keeps the task from starting"),
     ],
     "Installation / 1": [Shell("names an extra that the package has")],

@@ -188,7 +188,7 @@ def test_an_inspecting_command_of_the_guide_tells_what_the_worker_does(number, w
 
 def test_the_controlling_commands_of_the_guide_have_their_effects(project, tmp_path, monkeypatch):
     monkeypatch.setenv("SKIRRET_HOME", str(tmp_path))
-    shutdown, restart, autoscale, _, revoke = blocks()["Controlling Workers / 1"].commands
+    shutdown, restart, autoscale, rate_limit, revoke = blocks()["Controlling Workers / 1"].commands
     with running("skirret -A project_name worker -c 1 -l info", project) as worker:
         worker.wait_until_it_says("ready.")
         status, task_id = run("skirret -A project_name -q call project_name.add --args [1,2] --countdown 60", project)
@@ -196,6 +196,7 @@ def test_the_controlling_commands_of_the_guide_have_their_effects(project, tmp_p
         task_id = task_id.split()[-1]
         for command, words in (
             (autoscale, "max=10 min=3"),
+            (rate_limit, "new rate limit set successfully"),
             (restart, "reload started"),
             (revoke.replace("<task_id>", task_id), f"tasks {{'{task_id}'}} flagged as revoked"),
         ):

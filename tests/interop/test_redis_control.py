@@ -96,6 +96,8 @@ def test_what_either_client_is_told_has_the_same_shape_from_both_workers(fleet, 
 
 
 COMMANDS = [
+    ("rate_limit", {"task_name": "jobs.add", "rate_limit": "10/m"}),
+    ("rate_limit", {"task_name": "nobody", "rate_limit": "10/m"}),
     ("time_limit", {"task_name": "jobs.add", "soft": 10, "hard": 20}),
     ("time_limit", {"task_name": "nobody", "soft": 10, "hard": 20}),
     ("add_consumer", {"queue": "further"}),

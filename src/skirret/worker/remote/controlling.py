@@ -117,6 +117,19 @@ def cancel_consumer(node: Node, queue: Any = "") -> Any:
     return ok(f"no longer consuming from {queue}")
 
 
+def rate_limit(node: Node, task_name: Any = "", rate_limit: Any = None) -> Any:
+    """Limit how often tasks of a name start."""
+    rate = rate_limit if rate_limit is None or isinstance(rate_limit, (int, float)) else str(rate_limit)
+    try:
+        node.supervisor.gates.change_rate(str(task_name), rate)
+    except KeyError:
+        return {"error": "unknown task"}
+    except ValueError as exc:
+        return {"error": f"Invalid rate limit string: {exc!r}"}
+    logger.info("Tasks %s start at the rate %s from now on, as a remote command says.", task_name, rate)
+    return ok("new rate limit set successfully")
+
+
 def time_limit(node: Node, task_name: Any = "", hard: Any = None, soft: Any = None) -> Any:
     """Limit how long tasks of a name run."""
     limits = [None if value in (None, "") else float(value) or None for value in (hard, soft)]
@@ -193,7 +206,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
         add_consumer, autoscale, cancel_consumer, disable_events, election, enable_events, heartbeat, pool_grow,
-        pool_restart, pool_shrink, revoke, revoke_by_stamped_headers, shutdown, terminate, time_limit,
+        pool_restart, pool_shrink, rate_limit, revoke, revoke_by_stamped_headers, shutdown, terminate, time_limit,
     )
 }  # fmt: skip
 """By name."""

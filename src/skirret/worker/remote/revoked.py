@@ -83,6 +83,7 @@ def _conclude(node: Node, job: Job, reason: str, signum: int | None = None) -> N
     supervisor = node.supervisor
     if supervisor.told is not None:
         supervisor.told.revoked(job.head, terminated=signum is not None, signum=signum)
+    supervisor.gates.ended((job,))
     record = supervisor.records.revoked(job.head, reason)
     if not job.acked:
         supervisor.fetcher.settle([Ack(tag=job.delivery.tag, result=record)])
