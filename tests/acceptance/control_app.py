@@ -7,8 +7,10 @@ import os
 import time
 
 from skirret import Skirret
+from skirret.worker.control import control_command, inspect_command
 
 app = Skirret("control_app")
+counted = 0
 
 
 def note(*words: object) -> None:
@@ -46,3 +48,23 @@ async def anap(name, seconds):
 @app.task(name="control_app.limited", rate_limit="100/s")
 def limited():
     return os.getpid()
+
+
+@control_command(args=[("n", int)], signature="[N=1]")
+def increase(state, n=1):
+    """Count on by N; told with the node and the process that did it."""
+    global counted
+    counted += n
+    return {"ok": f"{state.hostname} counts {counted}", "pid": os.getpid()}
+
+
+@inspect_command(alias="dump_trouble")
+def trouble(state):
+    """Fail."""
+    raise ValueError("no luck")
+
+
+@inspect_command
+def death(state):
+    """End the process that carries the commands out."""
+    os._exit(3)

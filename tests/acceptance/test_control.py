@@ -231,6 +231,26 @@ def test_what_runs_what_waits_and_what_is_due_later_is_told(project):
         assert look.conf()["w1@h"]["broker_url"].startswith("sqlite:///")
 
 
+def test_commands_of_the_apps_own_run_beside_the_worker(shared):
+    control = shared.app.control
+    (first,) = control.broadcast("increase", {"n": 2}, reply=True, timeout=10.0)
+    (second,) = control.broadcast("increase", reply=True, timeout=10.0)
+    assert [reply["w1@h"]["ok"] for reply in (first, second)] == ["w1@h counts 2", "w1@h counts 3"]
+    pid = first["w1@h"]["pid"]
+    stats = control.inspect(timeout=10.0).stats()["w1@h"]
+    assert pid not in {stats["pid"], *stats["pool"]["processes"]}
+    for name in ("trouble", "dump_trouble"):
+        assert control.broadcast(name, reply=True, timeout=10.0) == [{"w1@h": {"error": "ValueError('no luck')"}}]
+    status, said = shared.cli("control increase 4 -t 10")
+    assert (status, "w1@h counts 7" in said) == (0, True)
+    status, said = shared.cli("inspect --list")
+    assert (status, "trouble" in said, "Fail." in said) == (0, True, True)
+    (reply,) = control.broadcast("death", reply=True, timeout=10.0)
+    assert "died" in reply["w1@h"]["error"]
+    until(lambda: "ok" in control.broadcast("increase", reply=True, timeout=10.0)[0]["w1@h"])
+    assert shared.tasks.mark.delay("m").get(timeout=PATIENCE) == "m"
+
+
 def test_shutdown_ends_a_worker_when_its_tasks_are_done(project):
     with project.worker() as worker:
         result = project.tasks.nap.delay("n", 1.0)

@@ -63,7 +63,7 @@ class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
         coordination_url: where workers share state, or None.
         tasks: traits by task name.
         queues: the queues that the app declares, the default queue first.
-        commands: names of the app's own remote commands.
+        commands: names of the app's own remote commands, older names too.
         hooks: names of the hooks of the worker (not of single runs) that somebody listens to.
         threads: names of threads that the import left running; they make fork unsafe.
         seconds: how long the import took.

@@ -35,6 +35,7 @@ from skirret.worker.pool import Heard, Pool
 from skirret.worker.reload import Reloader
 from skirret.worker.remote.line import RemoteLine, remote_line
 from skirret.worker.remote.node import Node
+from skirret.worker.remote.own import Commander, OwnCommands
 from skirret.worker.rules import Rules
 from skirret.worker.service import Service
 from skirret.worker.signals import Signals
@@ -110,9 +111,9 @@ class Worker:
             if kind != "solo":
                 children, slots = self._size(manifest, kind)
                 self._assemble(manifest, pool, kind, children, slots)
-                if manifest.hooks:
+                if manifest.hooks or manifest.commands:
                     pool.handler = HandlerLine(self.loop)
-                    self.supervisor.hooks = NodeHooks(pool.handler, manifest.hooks)
+                    self._hand_over(pool.handler)
                 self._catch_signals()
                 pool.start(kind, children, slots)
                 self._serve()
@@ -140,9 +141,8 @@ class Worker:
         self.service.follow(manifest.settings)
         pool = SoloPool(self.loop, self._heard())
         self._assemble(manifest, pool, "solo", 1, 1)
-        if manifest.hooks:
-            handler = HandlerThread(Handler(app, worker_node(app, self.hostname, self.options)))
-            self.supervisor.hooks = NodeHooks(handler, manifest.hooks)
+        if manifest.hooks or manifest.commands:
+            self._hand_over(HandlerThread(Handler(app, worker_node(app, self.hostname, self.options))))
         self._catch_signals()
         self._serve()
         supervising = threading.Thread(target=self._supervise_solo, name="skirret-supervisor")
@@ -155,6 +155,12 @@ class Worker:
         pool.close()
         self._let_go()
         return self._ended()
+
+    def _hand_over(self, handler: Commander) -> None:
+        """Let the handler call hooks of the worker, and carry out the app's own commands."""
+        self.supervisor.hooks = NodeHooks(handler, self.manifest.hooks)
+        if self.remote is not None:
+            self.remote.node.handler = OwnCommands(self.loop, handler)
 
     def _heard(self) -> Heard:
         # The pool is made before the supervisor, so it speaks to it through these.

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skirret.control.custom import registered
 from skirret.middleware.stack import NODE_HOOKS
 from skirret.worker.child.node import worker_node
 from skirret.worker.manifest import DeclaredQueue, Manifest, TaskTraits
@@ -66,6 +67,7 @@ def describe(app: Skirret) -> Manifest:
             )
             for queue in app.queues.values()
         ],
+        commands=sorted(registered()),
         hooks=sorted(app.middleware.heard() & NODE_HOOKS),
     )
 

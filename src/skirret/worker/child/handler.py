@@ -11,9 +11,11 @@ import logging
 import queue
 import socket
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from skirret import context
+from skirret.control.custom import registered
 from skirret.errors import InvalidTaskError, NotRegistered
 from skirret.worker.child.received import MessageSeen, RequestSeen
 from skirret.worker.frames import Splitter
@@ -26,6 +28,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger("skirret.worker")
 
 RECEIVE = 65536
+
+
+class State:
+    """What a remote command of the app's own is given first.
+
+    Args:
+        app: the app.
+        hostname: the node's name.
+    """
+
+    def __init__(self, app: Skirret, hostname: str) -> None:
+        self.app = app
+        self.hostname = hostname
+
+    def __repr__(self) -> str:
+        return f"<State of {self.hostname}>"
 
 
 class Handler:
@@ -50,6 +68,15 @@ class Handler:
             hooks.tell(calls, *self._arguments(word))
         except Exception:
             logger.exception("Hooks of %s could not be told", word.hook)
+
+    def answer(self, word: Word) -> Answer:
+        """Carry out a command of the app's own; whatever it raises is told."""
+        name, arguments = word.values["name"], word.values["arguments"]
+        try:
+            return Answer(word.id, registered()[name].function(State(self.app, self.node.hostname), **arguments))
+        except BaseException as exc:
+            logger.exception("The remote command %r failed", name)
+            return Answer(word.id, None, repr(exc))
 
     def _arguments(self, word: Word) -> tuple[Any, ...]:
         node, values = self.node, word.values
@@ -82,11 +109,14 @@ def serve(handler: Handler, sock: int) -> None:
                 if word.hook:
                     handler.carry_out(word)
                 else:
-                    line.sendall(pack(_refusal(word)))
+                    line.sendall(_packed(handler.answer(word)))
 
 
-def _refusal(word: Word) -> Answer:
-    return Answer(word.id, None, f"no command {word.values.get('name')!r} is known here")
+def _packed(answer: Answer) -> bytes:
+    try:
+        return pack(answer)
+    except (TypeError, ValueError, OverflowError) as exc:
+        return pack(Answer(answer.id, None, f"the reply cannot be written: {exc}"))
 
 
 class HandlerThread:
@@ -99,12 +129,19 @@ class HandlerThread:
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
         self._words: queue.SimpleQueue[Word | None] = queue.SimpleQueue()
+        self._asked: dict[int, Callable[[Answer], object]] = {}
         self._thread = threading.Thread(target=self._run, name="skirret-handler", daemon=True)
         self._thread.start()
 
     def say(self, word: Word) -> None:
         """Have it carried out soon."""
         self._words.put(word)
+
+    def ask(self, name: str, arguments: dict[str, object], answered: Callable[[Answer], object]) -> None:
+        """Have a command carried out; `answered` gets what it gave, on the handler's thread."""
+        number = max(self._asked, default=0) + 1
+        self._asked[number] = answered
+        self.say(Word("", values={"name": name, "arguments": arguments}, id=number))
 
     def finish(self, patience: float) -> None:
         """Carry out what was said, for `patience` seconds at most."""
@@ -114,4 +151,7 @@ class HandlerThread:
     def _run(self) -> None:
         context.set_current_app(self._handler.app)
         while (word := self._words.get()) is not None:
-            self._handler.carry_out(word)
+            if word.hook:
+                self._handler.carry_out(word)
+            else:
+                self._asked.pop(word.id)(self._handler.answer(word))

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from skirret.brokers.base import Queue
 from skirret.control import revoking
+from skirret.worker.manifest import Manifest
 from skirret.worker.remote.node import Later, Node
 from skirret.worker.remote.revoked import Marked, sweep, terminate_running
 
@@ -171,7 +172,12 @@ def pool_restart(node: Node, modules: Any = None, reload: Any = None, reloader: 
     options = node.options
     if names:
         options = replace(options, include=[*(options.include or ()), *names])
-    node.supervisor.pool.restart(lambda manifest: node.supervisor.rules.tasks.update(manifest.tasks), options)
+
+    def imported(manifest: Manifest) -> None:
+        node.manifest = manifest
+        node.supervisor.rules.tasks.update(manifest.tasks)
+
+    node.supervisor.pool.restart(imported, options)
     return ok("reload started")
 
 

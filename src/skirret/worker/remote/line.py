@@ -56,6 +56,7 @@ class RemoteLine:
         exchange: str,
         call: Callable[[Callable[[], object]], None],
     ) -> None:
+        self.node = panel.node
         self._panel = panel
         self._name = panel.node.name
         self._broker = broker

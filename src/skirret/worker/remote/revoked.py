@@ -83,6 +83,8 @@ def _conclude(node: Node, job: Job, reason: str, signum: int | None = None) -> N
     supervisor = node.supervisor
     if supervisor.told is not None:
         supervisor.told.revoked(job.head, terminated=signum is not None, signum=signum)
+    if supervisor.hooks is not None:
+        supervisor.hooks.revoked(job.delivery, terminated=signum is not None, signum=signum)
     supervisor.gates.ended((job,))
     record = supervisor.records.revoked(job.head, reason)
     if not job.acked:
