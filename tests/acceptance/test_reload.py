@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,3 +87,16 @@ def test_a_pool_without_children_refuses_to_reload(project):
     write(project, HELPER.format(version=1))
     status, said = run("skirret -A daemon_app worker -P solo --reload", project.directory, project.env)
     assert (status, "--reload needs child processes, and the pool solo has none" in said) == (78, True)
+
+
+def test_hup_is_not_obeyed_as_long_as_the_app_cannot_be_imported(project):
+    write(project, HELPER.format(version=1))
+    with project.worker("-c 1") as worker:
+        write(project, "VERSION = 2 +\n")
+        worker.process.send_signal(signal.SIGHUP)
+        worker.wait_until_it_says("The app cannot be imported now, so this worker goes on as it is:")
+        assert project.send("version").get(timeout=20) == 1
+        write(project, HELPER.format(version=3))
+        worker.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: project.send("version").get(timeout=20) == 3)
+        assert worker.stop() == 0

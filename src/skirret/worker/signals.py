@@ -14,6 +14,7 @@ from types import FrameType
 
 from skirret.worker.loop import Loop
 from skirret.worker.supervisor import Supervisor
+from skirret.worker.trial import Trial
 
 logger = logging.getLogger("skirret.worker")
 
@@ -33,8 +34,8 @@ class Signals:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
 
-    def catch(self, supervisor: Supervisor) -> None:
-        """Listen from now on."""
+    def catch(self, supervisor: Supervisor, trial: Trial) -> None:
+        """Listen from now on; the app is tried before HUP is obeyed."""
         ending = supervisor.ending
         remapped = os.environ.get(REMAP, "").upper() in {"SIGQUIT", "QUIT"}
         # A terminal that goes away says HUP as well, and nobody wants to restart then.
@@ -47,7 +48,8 @@ class Signals:
         }
         for number, end in ends.items():
             cold = end == ending.quit
-            self._answer(number, partial(_shut_down, supervisor, number.name, end, cold=cold))
+            action = partial(_shut_down, supervisor, number.name, end, cold=cold)
+            self._answer(number, partial(trial.then, action) if end == ending.restart else action)
         self._answer(signal.SIGUSR1, partial(_tell_stacks, supervisor))
 
     def ignore(self) -> None:

@@ -42,6 +42,7 @@ from skirret.worker.signals import Signals
 from skirret.worker.solo_pool import SoloPool
 from skirret.worker.supervisor import Supervisor
 from skirret.worker.template_line import AppFailed
+from skirret.worker.trial import Trial
 
 logger = logging.getLogger("skirret.worker")
 
@@ -333,7 +334,7 @@ class Worker:
 
     def _catch_signals(self) -> None:
         signal.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
-        self.signals.catch(self.supervisor)
+        self.signals.catch(self.supervisor, Trial(self.options, self.hostname, self.loop.call_from_thread))
 
     def _frames(self, *args: object) -> None:
         self.supervisor.frames(*args)  # type: ignore[arg-type]
