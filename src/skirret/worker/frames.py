@@ -6,6 +6,7 @@ pipe that child and supervisor can both read: whoever reads it decides whether t
 
 from __future__ import annotations
 
+import signal
 import struct
 from collections.abc import Sequence
 from typing import Literal
@@ -18,6 +19,9 @@ LENGTH = struct.Struct("<I")
 PERMIT = struct.Struct("<Q")
 STOP_PERMIT = 0
 """A permit that names no task: the child reports what it has and leaves."""
+
+ASKED = signal.SIGUSR2
+"""The signal by which a supervisor asks a child that is ready what its tasks do."""
 
 MAX_BATCH_BYTES = 256 * 1024
 
@@ -120,7 +124,30 @@ class Said(msgspec.Struct, tag=5, array_like=True):
     events: bytes
 
 
-Up = Outcome | Report | Ready | Told | Said
+class Stack(msgspec.Struct, array_like=True):
+    """What one running task does.
+
+    Args:
+        seq: its frame.
+        id, name: the task's.
+        place: the thread's name, or ``coroutine``.
+        lines: its stack as text, the innermost call last.
+    """
+
+    seq: int
+    id: str
+    name: str
+    place: str
+    lines: list[str]
+
+
+class Stacks(msgspec.Struct, tag=6, array_like=True):
+    """Up, when asked: what all running tasks do."""
+
+    stacks: list[Stack]
+
+
+Up = Outcome | Report | Ready | Told | Said | Stacks
 
 _encoder = msgspec.msgpack.Encoder()
 _down = msgspec.msgpack.Decoder(list[Down])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from skirret import clock
 from skirret.message import Delivery, Malformed
@@ -22,7 +23,7 @@ from skirret.worker.durations import Durations
 from skirret.worker.ending import Children, Ending
 from skirret.worker.events.tasks import TaskEvents
 from skirret.worker.fetch import Fetcher, Taken
-from skirret.worker.frames import Outcome, Report, Said, Told, Up
+from skirret.worker.frames import Outcome, Report, Said, Stacks, Told, Up
 from skirret.worker.gates import Gates
 from skirret.worker.handler_line import NodeHooks
 from skirret.worker.job import Job
@@ -37,6 +38,13 @@ logger = logging.getLogger("skirret.worker")
 
 EAGER_REFILL = 256
 """Ask for more before the last job is handed out, if at least so many can be taken."""
+
+
+class Asking(Protocol):
+    """Who wants to know what running tasks do."""
+
+    def heard(self, child: ChildLine, told: Stacks) -> None:
+        """A child answered."""
 
 
 class Supervisor:
@@ -66,6 +74,8 @@ class Supervisor:
         """Tells monitors what tasks send of their own."""
         self.hooks: NodeHooks | None = None
         """Tells hooks of the app that concern the worker, if it has any."""
+        self.asking: set[Asking] = set()
+        """Who has asked the children what their tasks do, and waits for it."""
         self._asked = False
         self._acking: dict[int, tuple[ChildLine, Job]] = {}
         self._settling: dict[int, tuple[ChildLine, Job]] = {}
@@ -221,18 +231,26 @@ class Supervisor:
                 elif not job.stale:
                     self._settling[tag] = (child, job)
                     settlements.append(settlement(tag, frame, now=now))
-            elif isinstance(frame, Report):
-                self.fetcher.store(frame.records)
-            elif isinstance(frame, Told) and told is not None:
-                told.told(child, frame)
-            elif isinstance(frame, Said) and self.said is not None:
-                self.said(frame)
+            else:
+                self._word(child, frame)
         if settlements:
             self.fetcher.settle(settlements)
         if self.recycling.on:
             self.recycling.look(child)
         self.pump()
         self.ending.finish_if_done()
+
+    def _word(self, child: ChildLine, frame: Up) -> None:
+        """What a child says that is no outcome."""
+        if isinstance(frame, Report):
+            self.fetcher.store(frame.records)
+        elif isinstance(frame, Told) and self.told is not None:
+            self.told.told(child, frame)
+        elif isinstance(frame, Said) and self.said is not None:
+            self.said(frame)
+        elif isinstance(frame, Stacks):
+            for inquiry in list(self.asking):
+                inquiry.heard(child, frame)
 
     def died(self, child: ChildLine, unstarted: Sequence[Job], how: str, blame: bool) -> None:
         """A child is gone: what it had not started runs elsewhere, what it ran is judged."""

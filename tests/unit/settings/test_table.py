@@ -40,6 +40,7 @@ OUR_OWN = {
     "message_max_bytes": 16 * 1024 * 1024,
     "broker_publish_timeout": 5.0,
     "middleware": (),
+    "worker_blocked_loop_warning": 0.5,
     "worker_log_json": False,
     "worker_memory_cap_per_child": None,
     "unknown_task_patience": 60.0,

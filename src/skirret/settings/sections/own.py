@@ -64,6 +64,12 @@ class OwnSettings(Section):
         10, "After how many deliveries in all a task goes to the dead letters.", minimum=1
     )
     middleware: tuple[str, ...] = option((), "Middleware of the app, in order, as paths such as `proj.hooks:Tracing`.")
+    worker_blocked_loop_warning: float | None = option(
+        0.5,
+        "How long a task may block the event loop of the asyncio pool before the log names it; 0 never does.",
+        unit="seconds",
+        minimum=0,
+    )
     worker_log_json: bool = option(False, "Whether the worker's log is one JSON object a line.")
     unknown_task_patience: float = option(
         60.0,

@@ -18,7 +18,7 @@ from skirret.backends.open import PLUGINS
 from skirret.nodes import node_path
 from skirret.url import parse
 from skirret.worker.board import Chalk
-from skirret.worker.child import monitors
+from skirret.worker.child import monitors, stacks
 from skirret.worker.child.execute import Executor
 from skirret.worker.child.handler import Handler
 from skirret.worker.child.handler import serve as serve_handler
@@ -26,7 +26,7 @@ from skirret.worker.child.link import Link, open_link
 from skirret.worker.child.node import worker_node
 from skirret.worker.child.orders import HANDLER
 from skirret.worker.child.slots import serve_with
-from skirret.worker.frames import Ready
+from skirret.worker.frames import ASKED, Ready
 
 if TYPE_CHECKING:
     from skirret.app import Skirret
@@ -57,6 +57,7 @@ def run_child(app: Skirret, start: Start, order: Fork, sock: int, permits: int, 
         return 0
     link = open_link(sock, permits, Chalk(board, order.slots))
     _let_forks_go(link)
+    stacks.answer(link.report)
     serve_link(app, start.hostname, link, order.pool, order.slots)
     return 0
 
@@ -103,7 +104,7 @@ def _let_forks_go(link: Link) -> None:
     def after_in_child() -> None:
         link.abandon()
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGURG, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGURG, signal.SIGUSR1, ASKED):
             signal.signal(number, signal.SIG_DFL)
         after()
 

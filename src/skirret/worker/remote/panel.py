@@ -9,7 +9,7 @@ from typing import Any
 
 from skirret.control.catalogue import ALIASES
 from skirret.wire.commands import Request
-from skirret.worker.remote import controlling, inspecting
+from skirret.worker.remote import controlling, inspecting, stacks
 from skirret.worker.remote.node import Node
 
 logger = logging.getLogger("skirret.worker")
@@ -26,7 +26,11 @@ class Panel:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self._functions: dict[str, Function] = {**inspecting.COMMANDS, **controlling.COMMANDS}
+        self._functions: dict[str, Function] = {
+            **inspecting.COMMANDS,
+            **controlling.COMMANDS,
+            "stack": stacks.stack,
+        }
 
     def call(self, request: Request) -> Any:
         """Carry out a command on the loop; its answer, which may be `Later` or `Awaited`. Never raises."""

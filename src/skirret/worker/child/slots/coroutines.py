@@ -12,9 +12,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from skirret import context
+from skirret.worker.child.blocking import LoopWatch
 from skirret.worker.child.guards import Guard, Interruption, ThreadGuard, raise_here
 from skirret.worker.child.link import BEAT, HOLD, Stop
 from skirret.worker.child.slots.steered import Steered
+from skirret.worker.child.stacks import Places
 from skirret.worker.frames import Outcome
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class _Slots:
         """Where the last signal came."""
         self._running: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="slot")
+        self._watch = LoopWatch(executor.app.conf.worker_blocked_loop_warning)
         self._stopping = asyncio.Event()
         self._listening = False
         self._flush_later: asyncio.TimerHandle | None = None
@@ -60,12 +63,15 @@ class _Slots:
         if self._handles_signals:
             signal.signal(signal.SIGURG, self._nudged)
             signal.siginterrupt(signal.SIGURG, False)
+        Places.coroutines = lambda: [one for one in self._steered if one is not None]
+        self._watch.start()
         self._beat()
         self._permitted()
         await self._stopping.wait()
         self._loop.remove_reader(self._link.fileno())
         if self._running:
             await asyncio.wait(self._running)
+        self._watch.stop()
         self._link.flush()
         self._threads.shutdown(wait=True)
         if self._fault is not None:
@@ -124,6 +130,7 @@ class _Slots:
     def _beat(self) -> None:
         """Show that this loop turns: a coroutine that blocks it holds up all others, as one that holds the GIL does."""
         self._link.chalk.beat()
+        self._watch.turned()
         if not self._handles_signals:
             self._executor.guards.look()
         self._loop.call_later(BEAT, self._beat)

@@ -20,6 +20,7 @@ from skirret.worker.child.link import BEAT, HOLD, Stop
 from skirret.worker.child.slots.hub import Hub
 from skirret.worker.child.slots.loops import LoopGreenlet
 from skirret.worker.child.slots.single import run_one
+from skirret.worker.child.stacks import Places
 
 if TYPE_CHECKING:
     from skirret.worker.child.execute import Executor
@@ -78,6 +79,9 @@ class Greenlets:
         """Run until the supervisor wants no more; running tasks finish."""
         signal.signal(signal.SIGURG, self._nudged)
         signal.siginterrupt(signal.SIGURG, False)
+        Places.greenlets = lambda: [
+            place for guard in self._guards if guard.seq and (place := getattr(guard, "place", None))
+        ]
         self._spawn(self._beat)
         self._spawn(self._hear)
         self._spawn(self._admit)
