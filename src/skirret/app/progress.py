@@ -76,7 +76,7 @@ class ProgressBoard:
 
     def _keep(self, latest: Latest) -> None:
         meta = latest.meta
-        if meta is latest.stored:
+        if meta == latest.stored:
             return
         latest.stored = meta
         try:
