@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from skirret import clock
 from skirret.message import Delivery, Malformed
@@ -40,13 +39,6 @@ EAGER_REFILL = 256
 """Ask for more before the last job is handed out, if at least so many can be taken."""
 
 
-class Asking(Protocol):
-    """Who wants to know what running tasks do."""
-
-    def heard(self, child: ChildLine, told: Stacks) -> None:
-        """A child answered."""
-
-
 class Supervisor:
     """Between a fetcher and a pool.
 
@@ -74,7 +66,7 @@ class Supervisor:
         """Tells monitors what tasks send of their own."""
         self.hooks: NodeHooks | None = None
         """Tells hooks of the app that concern the worker, if it has any."""
-        self.asking: set[Asking] = set()
+        self.asking: set[Callable[[ChildLine, Stacks], object]] = set()
         """Who has asked the children what their tasks do, and waits for it."""
         self._asked = False
         self._acking: dict[int, tuple[ChildLine, Job]] = {}
@@ -249,8 +241,8 @@ class Supervisor:
         elif isinstance(frame, Said) and self.said is not None:
             self.said(frame)
         elif isinstance(frame, Stacks):
-            for inquiry in list(self.asking):
-                inquiry.heard(child, frame)
+            for heard in list(self.asking):
+                heard(child, frame)
 
     def died(self, child: ChildLine, unstarted: Sequence[Job], how: str, blame: bool) -> None:
         """A child is gone: what it had not started runs elsewhere, what it ran is judged."""

@@ -45,7 +45,7 @@ class Inquiry:
     def ask(self) -> None:
         """Send the question; on the loop."""
         self._silent = {child.pid for child in self._node.children if child.ready and child.running()}
-        self._node.supervisor.asking.add(self)
+        self._node.supervisor.asking.add(self.heard)
         for pid in list(self._silent):
             if pid == os.getpid():  # the tasks are threads of this very process
                 from skirret.worker.child.stacks import look
@@ -72,7 +72,7 @@ class Inquiry:
     def _end(self) -> None:
         if not self._over:
             self._over = True
-            self._node.supervisor.asking.discard(self)
+            self._node.supervisor.asking.discard(self.heard)
             now = clock.monotonic()
             self._answered([self._told(child, job, now - began) for child, job, began in self._node.running()])
 
