@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from skirret.app.connection import Connection
     from skirret.app.events import Events
+    from skirret.app.log import Logging
     from skirret.app.queues import Queues
     from skirret.canvas import Signature
     from skirret.control.control import Control
@@ -292,6 +293,16 @@ class Skirret(TaskHolder):
         self.on_after_fork.send(sender=self)
 
     # -- state ---------------------------------------------------------------------------------------------------
+
+    @property
+    def log(self) -> Logging:
+        """Sets up this process's logging by the app's settings."""
+        from skirret.app.log import Logging
+
+        found: Logging | None = self.__dict__.get("_log")
+        if found is None:
+            found = self.__dict__["_log"] = Logging(self.conf)
+        return found
 
     def set_current(self) -> None:
         """Make this the current app of this thread or coroutine."""
