@@ -149,3 +149,21 @@ def test_a_unique_task_runs_once_whoever_is_killed_and_can_be_sent_again_after_i
         wait_until(lambda: once.delay("fourth", "c").id != first.id)
         wait_until(lambda: project.count("start")["fourth"])
     assert set(project.count("start")) == {"first", "fourth"}
+
+
+@pytest.mark.parametrize("project", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("pool", ["prefork", "threads", "asyncio", "gevent", "eventlet", "solo"])
+def test_limits_hold_on_every_pool(project: Project, pool: str) -> None:
+    with project.worker(f"-P {pool} -c 3") as worker:
+        project.send("free", "warm-up").get(timeout=20)
+        limited = project.send_many("two_at_a_time", list(range(6)), 0.1)
+        rated = project.send_many("twenty_a_second_each", [f"r{n}" for n in range(11)])
+        for result in (*limited, *rated):
+            result.get(timeout=30)
+        assert worker.stop() == 0
+    limits = [line for line in project.lines() if line[1].isdigit()]
+    assert most_at_once(limits) == (1 if pool == "solo" else 2)
+    moments = [float(line[3]) for line in project.lines() if line[1].startswith("r")]
+    assert max(moments) - min(moments) >= 10 / 20 * 0.6, "a burst at the start may be made up for, no more"
+    assert set(project.count("start").values()) == {1}
+    assert inside(project, "limits_app.two_at_a_time") == []
