@@ -170,3 +170,32 @@ def test_a_long_task_of_ours_is_heard_as_started_while_it_runs(fleet, watch, mon
     assert 0 <= event["timestamp"] - began < 3.0
     assert event["local_received"] - event["timestamp"] < 2.0  # 0.3 s on a machine that has time
     monitor.of(sent.id, "task-succeeded")
+
+
+def test_our_receiver_asks_for_heartbeats_and_outlives_a_restart_of_the_server(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("restart")
+    server = RedisServer(redis_binary(), directory / "redis")
+    fleet = Fleet(server, directory)
+    try:
+        with (
+            fleet.our_worker(OURS, "-c 1 -n ours@h --heartbeat-interval 600"),
+            Skirret("monitor", broker=server.url, set_as_current=False) as app,
+        ):
+            heard: list[dict[str, Any]] = []
+            receiver = app.events.Receiver(handlers={"worker-heartbeat": heard.append})
+            thread = threading.Thread(target=receiver.capture, kwargs={"wakeup": True})
+            thread.start()
+            until(lambda: heard, 30.0)  # the next one by itself would come in ten minutes
+            server.restart()
+
+            def again() -> bool:
+                app.control.heartbeat()
+                return len(heard) > before
+
+            before = len(heard)
+            until(again, 40.0)
+            receiver.should_stop = True
+            thread.join(30)
+            assert not thread.is_alive()
+    finally:
+        server.stop()

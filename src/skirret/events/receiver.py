@@ -12,7 +12,7 @@ from skirret import backoff, clock
 from skirret.brokers.base import Broker
 from skirret.brokers.subscription import Subscription
 from skirret.clock import LamportClock
-from skirret.errors import OperationalError
+from skirret.errors import OperationalError, SkirretError
 from skirret.message import Malformed
 from skirret.settings import Conf
 from skirret.wire import events as wire
@@ -163,5 +163,5 @@ class EventReceiver:
         if control is not None:
             try:
                 control.broadcast("heartbeat")
-            except OperationalError as exc:
+            except SkirretError as exc:  # it is away, or a broker on which nothing is controlled
                 logger.warning("Workers could not be asked for a heartbeat: %s", exc)
