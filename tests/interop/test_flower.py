@@ -164,6 +164,11 @@ def test_the_pool_grows_and_shrinks_from_there(flower):
     assert until(lambda: flower.concurrency() == 2, PATIENCE)
 
 
+def test_a_rate_limit_is_set_from_there(fleet, flower):
+    assert "message" in flower.post("/api/task/rate-limit/jobs.echo", workername=NODE, ratelimit="200/s")
+    assert send(fleet, "echo", 1).get(timeout=30) == 1
+
+
 def test_a_time_limit_is_set_from_there(fleet, flower):
     assert "message" in flower.post("/api/task/timeout/jobs.work", workername=NODE, hard=1)
     sent = send(fleet, "work", "too long", 300)
