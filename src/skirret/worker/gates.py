@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from skirret import clock
@@ -151,7 +151,17 @@ class Gates:
         if away:
             self.returned([job for job, _ in away])  # they took a turn of this worker's own rate
             self.server.settle([Defer(tag=job.delivery.tag, due=moment + offset) for job, moment in away])
+        orphans = [tag for tag in granted if tag not in self._claiming]
+        if orphans:  # withdrawn meanwhile: what they were given is for others
+            self.server.leave(orphans, again=False)
         return [job for tag in granted if (job := self._claiming.pop(tag, None)) is not None]
+
+    def withdraw(self, which: Callable[[Job], bool]) -> list[Job]:
+        """Take back jobs that wait for the fleet's answer, such as those that were revoked; they begin no more."""
+        jobs = [job for job in self._claiming.values() if which(job)]
+        for job in jobs:
+            del self._claiming[job.delivery.tag]
+        return jobs
 
     def note(self, tag: int, head: Head, *, early: bool) -> None:
         """A message came with marks of ours: remember what its end gives free."""

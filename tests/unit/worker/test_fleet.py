@@ -292,7 +292,7 @@ def test_limits_of_the_fleet_are_refused_where_nothing_is_shared(traits: TaskTra
         gates.check(shares=False)
 
 
-def test_an_answer_for_a_message_that_is_not_ours_any_more_starts_nothing() -> None:
+def test_an_answer_for_a_message_that_was_revoked_or_is_not_ours_any_more_starts_nothing() -> None:
     gates = Gates({"t": TaskTraits(max_concurrency=1)})
 
     class Server:
@@ -300,10 +300,18 @@ def test_an_answer_for_a_message_that_is_not_ours_any_more_starts_nothing() -> N
 
         def claim(self, claims: object) -> None: ...
 
+        def leave(self, tags: list[int], *, again: bool) -> None:
+            left.extend(tags)
+
+    left: list[int] = []
     gates.server = Server()  # type: ignore[assignment]
-    assert gates.through([job(1)]) == []
+    assert gates.through([job(1), job(2)]) == []
+    assert [one.delivery.tag for one in gates.withdraw(lambda one: one.head.id == "id-1")] == [1]
+    assert [one.delivery.tag for one in gates.answered([1, 2], [])] == [2]
+    assert left == [1], "what it was given is for others"
+    gates.through([job(3)])
     gates.forget()
-    assert gates.answered([1], []) == []
+    assert gates.answered([], [(3, 0.0)]) == []
 
 
 def test_no_more_is_taken_until_it_is_known_how_many_of_the_last_may_begin() -> None:
@@ -441,6 +449,30 @@ def test_the_slots_of_a_fenced_worker_become_free(shop: Fleetful, monkeypatch: p
         for result in results:
             result.get(timeout=20)
         shop.limited.delay("k", 0.0).get(timeout=10)
+    assert shop.inside("limited") == []
+
+
+@pytest.mark.parametrize("shop", [{"max_concurrency": 1}], indirect=True)
+def test_a_task_that_is_revoked_while_it_waits_for_a_slot_never_starts_and_leaves_none_taken(shop: Fleetful) -> None:
+    with worker(shop.app, pool="threads", slots=3) as supervisor:
+        first = shop.limited.delay("first", 0.5)
+        end = time.monotonic() + 5
+        while not shop.now["first"]:
+            assert time.monotonic() < end
+            time.sleep(0.002)
+        second = shop.limited.delay("second", 0.0)
+        while not supervisor.gates._claiming:
+            assert time.monotonic() < end
+            time.sleep(0.002)
+
+        def drop() -> None:
+            for one in supervisor.gates.withdraw(lambda job: job.head.id == second.id):
+                supervisor.fetcher.settle([Ack(tag=one.delivery.tag)])
+
+        supervisor.loop.call_from_thread(drop)
+        first.get(timeout=5)
+        shop.limited.delay("third", 0.0).get(timeout=5)
+    assert shop.ran == {"first": 1, "third": 1}
     assert shop.inside("limited") == []
 
 

@@ -88,7 +88,7 @@ class RedisCoordination(Coordination):
             chunk = members[i : i + CHUNK]
             words = [limit, _life(ttl), *(_bytes(one) for one in chunk)]
             places = self._store.run(_ENTER, [self._name("set", key)], words)
-            inside.update(chunk[place] for place in places)
+            inside.update(str(chunk[place]) for place in places)
         return inside
 
     def discard(self, key: str, members: Sequence[str]) -> int:

@@ -33,13 +33,14 @@ class Marked:
 def sweep(node: Node, marked: Marked) -> None:
     """Drop tasks that were taken and have not begun; they are recorded as revoked."""
     supervisor = node.supervisor
+    dropped = supervisor.gates.withdraw(marked.means)
     waiting = [job for job in node.waiting() if marked.means(job)]
-    if not waiting:
+    if not (waiting or dropped):
         return
     for child in node.children:
         if any(job in waiting for job in child.outstanding.values()):
             supervisor.dispatcher.put_back(child.recall())
-    dropped = supervisor.dispatcher.remove(lambda job: job.conclusion is None and marked.means(job))
+    dropped += supervisor.dispatcher.remove(lambda job: job.conclusion is None and marked.means(job))
     for job in dropped:
         logger.info("Task %s[%s] revoked", job.head.task, job.head.id)
         _conclude(node, job, "revoked")
