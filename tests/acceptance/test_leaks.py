@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,17 @@ def counts(pid: int) -> tuple[int, int]:
     return len(list(Path(f"/proc/{pid}/fd").iterdir())), len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
+def settled(*pids: int) -> list[tuple[int, int]]:
+    """The counts of processes, once they have stood still for a second: what is on its way to a child counts twice."""
+    seen, since = [counts(pid) for pid in pids], time.monotonic()
+    while time.monotonic() - since < 1.0:
+        time.sleep(0.05)
+        now = [counts(pid) for pid in pids]
+        if now != seen:
+            seen, since = now, time.monotonic()
+    return seen
+
+
 def resident(pid: int) -> int:
     """KiB of memory that a process has to itself."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
@@ -41,13 +53,13 @@ def test_descriptors_threads_and_processes_are_the_same_after_many_deaths(projec
         template, _ = worker_children(program.pid)
         for death in range(deaths + 2):
             if death == 2:  # what is made once is there now
-                before = counts(program.pid), counts(template)
+                before = settled(program.pid, template)
             _, children = worker_children(program.pid)
             os.kill(children[0], signal.SIGKILL)
             wait_until(lambda gone=children[0]: gone not in worker_children(program.pid)[1], 90)
             wait_until(lambda: len(worker_children(program.pid)[1]) == 2, 90)
             project.send("where").get(timeout=90)
-        wait_until(lambda: (counts(program.pid), counts(template)) == before, 30)
+        assert settled(program.pid, template) == before
         assert len(worker_children(program.pid)[1]) == 2
 
 
