@@ -48,11 +48,19 @@ def answer(report: Callable[[Stacks], object]) -> None:
 
 
 def look(here: FrameType | None) -> Iterator[Stack]:
-    """The stack of each task that runs.
+    """The stack of each task that runs, once each: a coroutine may begin to wait while this looks.
 
     Args:
         here: the frame of this thread that a signal came in.
     """
+    seen: set[int] = set()
+    for told in _everywhere(here):
+        if told.seq not in seen:
+            seen.add(told.seq)
+            yield told
+
+
+def _everywhere(here: FrameType | None) -> Iterator[Stack]:
     me = threading.get_ident()
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for ident, frame in sys._current_frames().items():  # noqa: SLF001  there is no other way to other threads
