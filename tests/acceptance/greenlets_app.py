@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import subprocess
 import threading
@@ -93,6 +94,14 @@ async def afan_out(n):
 def outside_program():
     """What a program says that takes a while."""
     return subprocess.run(["sh", "-c", "sleep 0.5; echo done"], check=True, capture_output=True, text=True).stdout
+
+
+@app.task
+def block_the_hub(seconds):
+    """A call in C that lets go of the interpreter's lock, and of nothing else."""
+    libc = ctypes.CDLL(None)
+    libc.usleep(int(seconds * 1_000_000))
+    return "done"
 
 
 @app.task(bind=True)

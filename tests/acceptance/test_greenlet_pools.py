@@ -169,6 +169,17 @@ def test_soft_limits_are_raised_in_the_one_greenlet_or_coroutine_that_is_over_it
 
 
 @pytest.mark.parametrize("pool", POOLS)
+def test_a_greenlet_that_blocks_the_hub_is_named_in_the_log(project: Project, pool: str) -> None:
+    with project.worker(f"-P {pool} -c 10") as program:
+        assert project.send("nap", "gives way", 1.6).get(timeout=20) == "gives way"
+        blocking = project.send("block_the_hub", 2.5)
+        program.wait_until_it_says(f"Task greenlets_app.block_the_hub[{blocking.id}] has blocked the hub")
+        program.wait_until_it_says("libc.usleep")
+        assert blocking.get(timeout=20) == "done"
+        assert program.said().count("has blocked the hub") == 1
+
+
+@pytest.mark.parametrize("pool", POOLS)
 def test_a_greenlet_that_blocks_the_hub_is_killed_at_its_hard_limit(limited: Project, pool: str) -> None:
     with limited.worker(f"-P {pool} -c 10") as program:
         held = limited.send("hold", "holder", time_limit=1.0)

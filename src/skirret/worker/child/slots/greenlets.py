@@ -18,6 +18,7 @@ from skirret.worker.board import Chalk
 from skirret.worker.child.guards import Guard, Interruption, raise_here
 from skirret.worker.child.link import BEAT, HOLD, Stop
 from skirret.worker.child.slots.hub import Hub
+from skirret.worker.child.slots.hub_watch import HubWatch
 from skirret.worker.child.slots.loops import LoopGreenlet
 from skirret.worker.child.slots.single import run_one
 from skirret.worker.child.stacks import Places
@@ -82,10 +83,13 @@ class Greenlets:
         Places.greenlets = lambda: [
             place for guard in self._guards if guard.seq and (place := getattr(guard, "place", None))
         ]
+        self._watch = HubWatch(run_one)
+        self._watch.start()
         self._spawn(self._beat)
         self._spawn(self._hear)
         self._spawn(self._admit)
         self._over.wait()
+        self._watch.stop()
         self._link.flush()
         self._coroutines.close()
         if self._fault is not None:
@@ -138,6 +142,7 @@ class Greenlets:
         """Show that this hub turns: a greenlet that blocks it holds up all others, as one that holds the GIL does."""
         while not self._over.is_set():
             self._link.chalk.beat()
+            self._watch.turned()
             time.sleep(BEAT)
 
     def _nudged(self, _signum: int, frame: FrameType | None) -> None:
