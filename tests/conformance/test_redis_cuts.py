@@ -74,6 +74,8 @@ def clustered(binary: str, directory) -> Iterator[Clients]:
     away = RedisServer(binary, directory / "away")
     proxy = Proxy(away.port)
     proxies = [*cluster.proxies, proxy]
+    for one in cluster.proxies:
+        one.peers = tuple(other for other in cluster.proxies if other is not one)
     url = f"redis://127.0.0.1:{proxy.port}/0"
     with clients(cluster.url, url, cluster.url, proxies, [*cluster.nodes, away]) as found:
         yield found

@@ -94,10 +94,10 @@ class Matrix(RedisProject):
 
     def kill(self, *pids: int) -> float:
         """Kill processes of tasks with -9, each with what it executes; the moment."""
+        now = time.monotonic()
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        now = time.monotonic()
         wait_until(lambda: not any(map(is_alive, pids)), 5.0)
         self.killed += [Killed(pid, now) for pid in pids]
         return now
@@ -105,8 +105,8 @@ class Matrix(RedisProject):
     def kill_worker(self, worker: Program) -> tuple[float, float]:
         """Kill a supervisor with -9: (the moment, seconds until its children are gone)."""
         template, children = worker_children(worker.pid)
-        os.kill(worker.pid, signal.SIGKILL)
         now = time.monotonic()
+        os.kill(worker.pid, signal.SIGKILL)
         worker.process.wait()
         took = wait_until(lambda: not any(map(is_alive, (template, *children))), 5.0)
         self.killed += [Killed(pid, now) for pid in children]
@@ -142,14 +142,14 @@ class Matrix(RedisProject):
     def reruns(self) -> list[float]:
         """Seconds from each kill to the next run of what was executing."""
         moments = {one.pid: one.at for one in self.killed}
-        starts: dict[str, list[float]] = defaultdict(list)
-        for word, key, _, at in self.lines():
+        starts: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        for word, key, pid, at in self.lines():
             if word == "start":
-                starts[key].append(float(at))
+                starts[key].append((int(pid), float(at)))
         found = []
         for pid, keys in self.executing().items():
             for key in keys:
-                later = [at for at in starts[key] if at > moments[pid]]
+                later = [at for other, at in starts[key] if other != pid and at > moments[pid]]
                 assert later, f"{key} was executing in {pid} and never ran again"
                 found.append(min(later) - moments[pid])
         return found

@@ -49,6 +49,8 @@ class Proxy:
         self.cut_answer: int | None = None
         """The same for bytes from the server; 0: the server did it, and nobody hears."""
         self.cuts = self.cuts_left = 0
+        self.peers: tuple[Proxy, ...] = ()
+        """Before other nodes of the same cluster: they are to cut no more once this one has."""
         self._bytes = 0
         self.requests = bytearray()
         self.answers = bytearray()
@@ -207,6 +209,8 @@ class Proxy:
         self.cuts_left -= 1
         if self.cuts_left <= 0:
             self.cut_request = self.cut_answer = None
+            for peer in self.peers:
+                peer.cut_request = peer.cut_answer = None
         elif asks:
             self.cut_request = self._bytes
         else:
