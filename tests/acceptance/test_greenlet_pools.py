@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     monkeypatch.delenv("SKIRRET_HOME")
-    project = Project(tmp_path, module="limits_app")
+    project = Project(tmp_path, module="overtime_app")
     yield project
     project.app.close()
 
@@ -163,7 +163,7 @@ def test_soft_limits_are_raised_in_the_one_greenlet_or_coroutine_that_is_over_it
         with pytest.raises(TimeLimitExceeded):
             limited.send("goes_on", "stubborn", soft_time_limit=0.3, time_limit=1).get(timeout=20)
         assert [result.get(timeout=20) for result in neighbours] == ["sleep", "asleep"]
-        assert "Soft time limit (0.5s) exceeded for limits_app.acleans_up" in program.said()
+        assert "Soft time limit (0.5s) exceeded for overtime_app.acleans_up" in program.said()
     assert limited.count("warned")["stubborn"] == 1
     assert limited.count("start")["sleep"] == 1, "undisturbed, although its child was condemned"
 

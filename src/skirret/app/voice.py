@@ -24,10 +24,12 @@ class TaskVoice:
         @property
         def app(self) -> TaskApp:
             """The app that the task belongs to."""
+            ...
 
         @property
         def request(self) -> Context:
             """The call that runs here."""
+            ...
 
     stall_limit: float | None = None
     """Seconds without a `heartbeat` after which a run has failed as by its hard time limit; None is without end."""

@@ -14,7 +14,7 @@ from django.utils import timezone
 from skirret.app.current import app_or_default
 from skirret.integrations.django import running
 from skirret.integrations.django.records import TaskRecord, kept
-from skirret.integrations.django.tasks_api import BaseTaskBackend, TaskResult, TaskResultDoesNotExist, task_enqueued
+from skirret.integrations.django.tasks_api import BaseTaskBackend, TaskResultDoesNotExist, task_enqueued
 from skirret.meta import ResultMeta
 from skirret.plugins import import_object
 
@@ -45,7 +45,7 @@ class SkirretBackend(BaseTaskBackend):
         path = self.options.get("app")
         return import_object(path) if path else app_or_default()
 
-    def enqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
+    def enqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
         """Send a call.
 
         Raises:
@@ -60,7 +60,7 @@ class SkirretBackend(BaseTaskBackend):
             self._send(task, record, result)
         return result
 
-    async def aenqueue(self, task: Any, args: Any, kwargs: Any) -> TaskResult:
+    async def aenqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
         """`enqueue` without blocking the event loop."""
         if self.options.get("enqueue_on_commit"):
             return await sync_to_async(self.enqueue, thread_sensitive=True)(task, args, kwargs)
@@ -73,7 +73,7 @@ class SkirretBackend(BaseTaskBackend):
         await sync_to_async(task_enqueued.send, thread_sensitive=True)(type(self), task_result=result)
         return result
 
-    def get_result(self, result_id: str) -> TaskResult:
+    def get_result(self, result_id: str) -> Any:
         """The state of an enqueued task.
 
         Raises:
@@ -85,7 +85,7 @@ class SkirretBackend(BaseTaskBackend):
             raise TaskResultDoesNotExist(result_id)
         return record.result(app.reader.meta(record.id))
 
-    def _new(self, task: Any, args: Any, kwargs: Any) -> tuple[TaskRecord, TaskResult]:
+    def _new(self, task: Any, args: Any, kwargs: Any) -> tuple[TaskRecord, Any]:
         record = TaskRecord(
             id=str(uuid4()),
             path=task.module_path,
@@ -101,7 +101,7 @@ class SkirretBackend(BaseTaskBackend):
         record.args, record.kwargs = result.args, result.kwargs  # as JSON carries them
         return record, result
 
-    def _send(self, task: Any, record: TaskRecord, result: TaskResult) -> None:
+    def _send(self, task: Any, record: TaskRecord, result: Any) -> None:
         app = self.app
         if app.backend.enabled:
             record.keep(app)

@@ -53,7 +53,7 @@ class TaskRecord:
         """Write it to the result store."""
         app.backend.store([record(app, ResultMeta(task_id=_key(self.id), status=STATE, result=asdict(self)))])
 
-    def result(self, meta: ResultMeta) -> TaskResult:
+    def result(self, meta: ResultMeta) -> Any:
         """What Django shows of it, with the outcome in `meta`."""
         status = _STATUS.get(meta.status, TaskResultStatus.READY)
         finished = status in {TaskResultStatus.SUCCESSFUL, TaskResultStatus.FAILED}
@@ -85,7 +85,7 @@ def kept(app: ConnectedApp, id: str) -> TaskRecord | None:
     return TaskRecord(**meta.result) if meta.status == STATE else None
 
 
-def ended(result: TaskResult, status: str, value: Any) -> TaskResult:
+def ended(result: Any, status: str, value: Any) -> Any:
     """`result` with its outcome: the value that it returned or the exception that it raised; it is changed in place."""
     changes: dict[str, Any] = {"status": _STATUS[status], "finished_at": timezone.now()}
     if status == states.SUCCESS:
@@ -97,7 +97,7 @@ def ended(result: TaskResult, status: str, value: Any) -> TaskResult:
     return result
 
 
-def error_of(error: Any, traceback: str | None) -> TaskError:
+def error_of(error: Any, traceback: str | None) -> Any:
     """How Django tells of an exception."""
     kind = type(error)
     return TaskError(exception_class_path=f"{kind.__module__}.{kind.__qualname__}", traceback=traceback or repr(error))

@@ -12,7 +12,6 @@ from skirret.app.declaring import shared_task
 from skirret.integrations.django.records import TaskRecord, ended, kept
 from skirret.integrations.django.tasks_api import (
     TaskContext,
-    TaskResult,
     named,
     task_backends,
     task_finished,
@@ -52,7 +51,7 @@ async def run_async(self: Any, path: str, backend: str, args: list[Any], kwargs:
     return value
 
 
-def _begin(runner: Any, path: str, backend: str, args: list[Any], kwargs: dict[str, Any]) -> TaskResult:
+def _begin(runner: Any, path: str, backend: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
     app, request, now = runner.app, runner.request, timezone.now().isoformat()
     task = named(path)
     record = kept(app, request.id) if app.backend.enabled else None
@@ -71,9 +70,9 @@ def _begin(runner: Any, path: str, backend: str, args: list[Any], kwargs: dict[s
     return result
 
 
-def _arguments(task: Any, result: TaskResult) -> list[Any]:
+def _arguments(task: Any, result: Any) -> list[Any]:
     return [TaskContext(task_result=result), *result.args] if task.takes_context else result.args
 
 
-def _end(result: TaskResult, status: str, value: Any) -> None:
+def _end(result: Any, status: str, value: Any) -> None:
     task_finished.send(type(task_backends[result.backend]), task_result=ended(result, status, value))

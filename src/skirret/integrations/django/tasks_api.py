@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 try:
-    from django.tasks import TaskContext, TaskResult, TaskResultStatus, task_backends
-    from django.tasks.backends.base import BaseTaskBackend
-    from django.tasks.base import TaskError
-    from django.tasks.exceptions import TaskResultDoesNotExist
-    from django.tasks.signals import task_enqueued, task_finished, task_started
+    _found = import_module("django.tasks")
 except ModuleNotFoundError:
-    from django_tasks import TaskContext, TaskResult, TaskResultStatus, task_backends
-    from django_tasks.backends.base import BaseTaskBackend
-    from django_tasks.base import TaskError
-    from django_tasks.exceptions import TaskResultDoesNotExist
-    from django_tasks.signals import task_enqueued, task_finished, task_started
+    _found = import_module("django_tasks")
+
+
+def _of(module: str, name: str) -> Any:
+    return getattr(import_module(f"{_found.__name__}.{module}"), name)
+
+
+TaskContext: Any = _found.TaskContext
+TaskResult: Any = _found.TaskResult
+TaskResultStatus: Any = _found.TaskResultStatus
+task_backends: Any = _found.task_backends
+BaseTaskBackend: Any = _of("backends.base", "BaseTaskBackend")
+TaskError: Any = _of("base", "TaskError")
+TaskResultDoesNotExist: Any = _of("exceptions", "TaskResultDoesNotExist")
+task_enqueued: Any = _of("signals", "task_enqueued")
+task_finished: Any = _of("signals", "task_finished")
+task_started: Any = _of("signals", "task_started")
 
 __all__ = [
     "BaseTaskBackend",

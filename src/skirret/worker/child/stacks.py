@@ -26,13 +26,18 @@ _RUNNERS = {("single.py", "run_one"), ("coroutines.py", "_attempt"), ("coroutine
 """The functions whose local ``execution`` says which task runs below them."""
 
 
-class Places:
-    """Where else tasks of this child are than in threads; the pool says it once."""
+class _Places:
+    """Where else tasks of this child are than in threads; the pool says it once.
 
-    coroutines: Callable[[], Iterable[Any]] = staticmethod(lambda: ())
-    """The coroutines of its slots."""
-    greenlets: Callable[[], Iterable[Any]] = staticmethod(lambda: ())
-    """The greenlets of its slots."""
+    `coroutines` and `greenlets` give those of its slots.
+    """
+
+    def __init__(self) -> None:
+        self.coroutines: Callable[[], Iterable[Any]] = tuple
+        self.greenlets: Callable[[], Iterable[Any]] = tuple
+
+
+PLACES = _Places()
 
 
 def answer(report: Callable[[Stacks], object]) -> None:
@@ -67,10 +72,10 @@ def _everywhere(here: FrameType | None) -> Iterator[Stack]:
         told = task_of(here if ident == me else frame, names.get(ident, str(ident)))
         if told is not None:
             yield told
-    for greenlet in Places.greenlets():
+    for greenlet in PLACES.greenlets():
         if greenlet.gr_frame is not None and (told := task_of(greenlet.gr_frame, "greenlet")) is not None:
             yield told
-    for coroutine in Places.coroutines():
+    for coroutine in PLACES.coroutines():
         if (told := _of_coroutine(coroutine)) is not None:
             yield told
 

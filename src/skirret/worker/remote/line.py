@@ -35,8 +35,6 @@ MAX_KEY = 255
 FAREWELL = 1.0
 """Seconds that replies get at the end of a worker."""
 
-_END = None
-
 
 class RemoteLine:
     """Listens for one worker and replies.
@@ -86,7 +84,7 @@ class RemoteLine:
         if ear is not None:
             ear.close()
         if self._replying is not None:
-            self._answers.put(_END)
+            self._answers.put(None)
             self._replying.join(FAREWELL)
         if self._listening.ident is not None:
             self._listening.join(FAREWELL)
@@ -170,7 +168,7 @@ class RemoteLine:
     # -- replying
 
     def _reply(self) -> None:
-        while (entry := self._answers.get()) is not _END:
+        while (entry := self._answers.get()) is not None:
             request, answer = entry
             try:
                 if isinstance(answer, Later):

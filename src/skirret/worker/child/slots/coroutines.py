@@ -16,7 +16,7 @@ from skirret.worker.child.blocking import LoopWatch
 from skirret.worker.child.guards import Guard, Interruption, ThreadGuard, raise_here
 from skirret.worker.child.link import BEAT, HOLD, Stop
 from skirret.worker.child.slots.steered import Steered
-from skirret.worker.child.stacks import Places
+from skirret.worker.child.stacks import PLACES
 from skirret.worker.frames import Outcome
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class _Slots:
         if self._handles_signals:
             signal.signal(signal.SIGURG, self._nudged)
             signal.siginterrupt(signal.SIGURG, False)
-        Places.coroutines = lambda: [one for one in self._steered if one is not None]
+        PLACES.coroutines = lambda: [one for one in self._steered if one is not None]
         self._watch.start()
         self._beat()
         self._permitted()
@@ -170,7 +170,7 @@ class _Slots:
                     value = await execution.call()
                 else:
                     here = contextvars.copy_context()
-                    call = partial(here.run, _attempt, execution, self._beside[slot], seq)
+                    call: Any = partial(here.run, _attempt, execution, self._beside[slot], seq)
                     value, error = await self._loop.run_in_executor(self._threads, call)
                     if error is not None:
                         raise error

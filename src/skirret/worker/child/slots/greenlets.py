@@ -21,7 +21,7 @@ from skirret.worker.child.slots.hub import Hub
 from skirret.worker.child.slots.hub_watch import HubWatch
 from skirret.worker.child.slots.loops import LoopGreenlet
 from skirret.worker.child.slots.single import run_one
-from skirret.worker.child.stacks import Places
+from skirret.worker.child.stacks import PLACES
 
 if TYPE_CHECKING:
     from skirret.worker.child.execute import Executor
@@ -80,7 +80,7 @@ class Greenlets:
         """Run until the supervisor wants no more; running tasks finish."""
         signal.signal(signal.SIGURG, self._nudged)
         signal.siginterrupt(signal.SIGURG, False)
-        Places.greenlets = lambda: [
+        PLACES.greenlets = lambda: [
             place for guard in self._guards if guard.seq and (place := getattr(guard, "place", None))
         ]
         self._watch = HubWatch(run_one)

@@ -40,7 +40,7 @@ def share_loops() -> None:
             if getattr(before, "shares_loops", False):
                 return
 
-            def switched(event: str, places: Any) -> None:
+            def switched(event: Any, places: Any) -> None:
                 if before is not None:
                     before(event, places)
                 _switch(event, places)
