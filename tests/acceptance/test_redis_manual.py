@@ -51,5 +51,6 @@ def test_the_permissions_of_the_manual_are_enough(server):
         assert app.broker.peek("celery") == []
         assert app.broker.dead() == []
         assert app.broker.purge("celery") == 1
+        assert app.control.ping(timeout=5), "commands are heard and answered"
     app.close()
     assert server.ask("ACL", "LOG") == b"*0\r\n", "a command was refused"
