@@ -92,6 +92,7 @@ say(consumer.settle([ack]), consumer.take(1, 0), consumer.fenced)
         (proof.home(), 0, 5),
         (proof.home(), -1, 5),
     ],
+    ids=["nowhere", "elsewhere", "unknown birth", "no process", "no such process"],
 )
 def test_what_is_not_known_is_not_called_dead(where, pid, born):
     assert not proof.is_dead(where, pid, born)

@@ -86,7 +86,9 @@ async def test_coroutines_and_bulk_calls_are_unique_as_well(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["customer-{customer}", "customer-{0}", lambda customer, **_: f"customer-{customer}"], ids=str
+    "key",
+    ["customer-{customer}", "customer-{0}", lambda customer, **_: f"customer-{customer}"],
+    ids=["by name", "by place", "function"],
 )
 def test_the_key_is_a_format_or_a_function_of_the_arguments(shop: Shop, key: Any) -> None:
     task = shop.task(unique=key)
