@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 
 from skirret import clock
-from skirret.errors import SkirretError
 from skirret.message import Envelope, Malformed, Publication, Route
 from skirret.serializers.limits import Limits
-from skirret.serializers.registry import dumps, loads
+from skirret.serializers.registry import dumps
 from skirret.wire import envelope as wire
 from skirret.wire.fields import malformed
+from skirret.wire.received import contents
 
 MAX_REQUEST = 256 * 1024
 """Bytes of a request; a longer one is not read."""
@@ -212,17 +212,7 @@ def _encode(
 
 
 def _decode(raw: bytes, max_bytes: int, *accept: str) -> tuple[Any, dict[str, Any]] | Malformed:
-    received = wire.decode(raw, max_bytes=max_bytes, limits=_LIMITS)
-    if isinstance(received, Malformed):
-        return received
-    envelope = received.envelope
-    try:
-        body = loads(envelope.body, envelope.content_type, envelope.content_encoding, accept, limits=_LIMITS)
-    except SkirretError as exc:
-        return malformed(str(exc), raw)
-    except Exception as exc:  # noqa: BLE001  the promise is a total function
-        return malformed(f"cannot be read: {type(exc).__name__}: {str(exc)[:200]}", raw)
-    return body, envelope.headers
+    return contents(raw, accept, max_bytes=max_bytes, limits=_LIMITS)
 
 
 def _number(value: Any) -> int:

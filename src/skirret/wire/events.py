@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import msgspec
 
-from skirret.errors import SkirretError
 from skirret.message import Envelope, Malformed, Publication, Route
 from skirret.saferepr import saferepr
 from skirret.serializers.limits import DEFAULT, MAX_BYTES, Limits
-from skirret.serializers.registry import dumps, loads
+from skirret.serializers.registry import dumps
 from skirret.wire import envelope as wire_envelope
 from skirret.wire.fields import malformed
+from skirret.wire.received import contents
 
 EXCHANGE: Final = "celeryev"
 """The exchange's default name."""
@@ -121,21 +121,15 @@ def decode(
         Events in their order. What is no event (no mapping, no type) is left out; ``hostname``, ``timestamp``,
         ``clock``, ``utcoffset`` and ``pid`` have the right types in those that are returned.
     """
-    received = wire_envelope.decode(raw, max_bytes=max_bytes, limits=limits)
-    if isinstance(received, Malformed):
-        return received
-    carried = received.envelope
-    try:
-        told = loads(carried.body, carried.content_type, carried.content_encoding, accept, limits=limits)
-    except SkirretError as exc:
-        return malformed(str(exc), raw)
-    except Exception as exc:  # noqa: BLE001  the promise is a total function
-        return malformed(f"cannot be read: {type(exc).__name__}: {str(exc)[:200]}", raw)
+    found = contents(raw, accept, max_bytes=max_bytes, limits=limits)
+    if isinstance(found, Malformed):
+        return found
+    told, headers = found
     if isinstance(told, Mapping):
         told = [told]
     if not isinstance(told, (list, tuple)):
         return malformed("the body is neither an event nor a list of events", raw)
-    host = carried.headers.get("hostname")
+    host = headers.get("hostname")
     return [_clean(one, host if isinstance(host, str) else "") for one in told if _is_event(one)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from skirret.errors import SkirretError
 from skirret.message import Envelope, Malformed
 from skirret.serializers import json
 from skirret.serializers.limits import DEFAULT, MAX_BYTES, Limits, breach
+from skirret.serializers.registry import loads
 from skirret.wire import fields
 from skirret.wire.fields import Refused, malformed
 
@@ -68,6 +70,30 @@ def decode(raw: bytes, *, max_bytes: int = MAX_BYTES, limits: Limits = DEFAULT) 
         return malformed(str(exc), raw)
     except Exception as exc:  # noqa: BLE001  whatever hostile bytes find: the promise is a total function
         return malformed(f"cannot be read: {type(exc).__name__}: {str(exc)[:200]}", raw)
+
+
+def contents(
+    raw: bytes, accept: Collection[str] | None, *, max_bytes: int = MAX_BYTES, limits: Limits = DEFAULT
+) -> tuple[Any, dict[str, Any]] | Malformed:
+    """The decoded body and the headers of a message that is no task, such as a command or an event; never raises.
+
+    Args:
+        raw: what a broker kept.
+        accept: names or content types that may be read; None is JSON alone.
+        max_bytes: the largest `raw`.
+        limits: bounds of envelope and body.
+    """
+    received = decode(raw, max_bytes=max_bytes, limits=limits)
+    if isinstance(received, Malformed):
+        return received
+    envelope = received.envelope
+    try:
+        body = loads(envelope.body, envelope.content_type, envelope.content_encoding, accept, limits=limits)
+    except SkirretError as exc:
+        return malformed(str(exc), raw)
+    except Exception as exc:  # noqa: BLE001  the promise is a total function
+        return malformed(f"cannot be read: {type(exc).__name__}: {str(exc)[:200]}", raw)
+    return body, envelope.headers
 
 
 def unpack(raw: bytes, max_bytes: int, limits: Limits) -> Received:
