@@ -70,7 +70,7 @@ def test_progress_and_beacon_are_seen_by_the_supervisor(board: Board, chalk: Cha
     assert board.beacon() >= before
 
 
-def test_what_a_dead_child_ran_is_known_and_its_neighbours_that_had_finished_are_innocent() -> None:
+def test_what_a_dead_child_ran_is_known_and_a_neighbour_that_had_finished_is_a_suspect_too() -> None:
     pair = Pair(slots=2)
     jobs = [job(tag) for tag in range(3)]
     pair.line.send(jobs)
@@ -81,5 +81,16 @@ def test_what_a_dead_child_ran_is_known_and_its_neighbours_that_had_finished_are
     pair.link.chalk.leave(0)
     assert pair.line.close() == [jobs[2]]
     assert pair.line.running() == [(jobs[1], 2.0)], "it can be asked when the line is closed, too"
+    assert blame_of(pair.line) == ([], jobs[:2]), "it may have closed the line, which shows only later"
+    pair.loop.close()
+
+
+def test_of_what_a_dead_child_with_one_slot_had_begun_only_the_last_can_have_ended_it() -> None:
+    pair = Pair(slots=1)
+    jobs = [job(tag) for tag in range(3)]
+    pair.line.send(jobs)
+    pair.link.next()
+    pair.link.next()
+    assert pair.line.close() == [jobs[2]]
     assert blame_of(pair.line) == ([jobs[0]], [jobs[1]])
     pair.loop.close()
