@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -59,7 +60,9 @@ def test_descriptors_threads_and_processes_are_the_same_after_many_deaths(projec
             wait_until(lambda gone=children[0]: gone not in worker_children(program.pid)[1], 90)
             wait_until(lambda: len(worker_children(program.pid)[1]) == 2, 90)
             project.send("where").get(timeout=90)
-        assert settled(program.pid, template) == before
+        after = settled(program.pid, template)
+        print(f"descriptors and threads of supervisor and template: {before} before, {after} after {deaths} deaths")
+        assert after == before
         assert len(worker_children(program.pid)[1]) == 2
 
 
@@ -76,21 +79,30 @@ LONG = 500_000
 )
 def test_memory_is_flat_over_many_tasks(project: Project, tasks: int, recycling: str) -> None:
     signature = project.app.signature("overtime_app.empty", ignore_result=True)
+    warm = max(BATCH, tasks // 10)  # by then, what is kept on purpose has been made
+    with project.worker(f"-c 2 {recycling}", level="WARNING") as program:
 
-    def run(count: int) -> None:
-        for _ in range(count // BATCH):
+        def look() -> tuple[int, dict[int, int]]:
+            """KiB of the supervisor, and of each of its two children, once none is being replaced."""
+            deadline = time.monotonic() + 90
+            while time.monotonic() < deadline:
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                    children = {pid: resident(pid) for pid in worker_children(program.pid)[1]}
+                    if len(children) == 2 and all(children.values()):
+                        return resident(program.pid), children
+                time.sleep(0.05)
+            raise AssertionError("not two children")
+
+        for done in range(BATCH, tasks + 1, BATCH):
             results = project.app.send_many([signature] * BATCH)
             assert len(results) == BATCH
             wait_until(lambda: project.size().ready + project.size().held == 0, 300)
-
-    with project.worker(f"-c 2 {recycling}", level="WARNING") as program:
-        run(max(BATCH, tasks // 10))  # what is kept on purpose has been made
-        before = resident(program.pid)
-        _, children = worker_children(program.pid)
-        small = {pid: resident(pid) for pid in children}
-        run(tasks - max(BATCH, tasks // 10))
-        assert resident(program.pid) - before < 6 * 1024, "the supervisor"
-        _, children = worker_children(program.pid)
-        for pid in children:
-            assert resident(pid) - small.get(pid, max(small.values())) < 6 * 1024, "a child"
-        assert len(children) == 2
+            if done == warm:
+                before, small = look()
+            if done % warm == 0:
+                supervisor, children = look()
+                print(f"{done} tasks: supervisor {supervisor}, children {sorted(children.values())} KiB", flush=True)
+        assert supervisor - before < 6 * 1024, "the supervisor"
+        for pid, size in children.items():
+            assert size - small.get(pid, max(small.values())) < 6 * 1024, "a child"
+        assert bool(recycling) is set(small).isdisjoint(children)
