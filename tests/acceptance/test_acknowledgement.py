@@ -80,3 +80,22 @@ def test_a_run_whose_worker_ends_meets_the_fate_that_the_table_says(project: Pro
     assert [starts[str(number)] - 1 for number in range(len(POLICIES))] == [
         int(one in {Fate.AGAIN, Fate.RELEASE}) for one in expected
     ]
+
+
+@pytest.mark.parametrize("blow", ["SIGTERM", "SIGKILL"])
+def test_a_run_that_is_revoked_and_terminated_meets_the_fate_that_the_table_says(project: Project, blow: str) -> None:
+    with project.worker(f"-c {len(POLICIES)}") as program:
+        results = [project.send(f"sleeps{number}", number) for number in range(len(POLICIES))]
+        wait_until(lambda: len(project.count("start")) == len(POLICIES), 40)
+        project.app.control.revoke([result.id for result in results], terminate=True, signal=blow)
+        for result in results:
+            wait_until(lambda result=result: result.ready(), 60)
+        wait_until(lambda: project.size().held == 0)
+        assert program.stop() == 0
+    assert [result.state for result in results] == ["REVOKED"] * len(POLICIES)
+    assert {fate(Failure.TERMINATED, traits) for traits in POLICIES.values()} == {Fate.REVOKE}
+    with project.worker() as program:  # what had come back would run, or be dropped, before this
+        project.send("empty").get(timeout=40)
+        assert program.stop() == 0
+    assert project.count("start") == {str(number): 1 for number in range(len(POLICIES))}
+    assert (project.size().ready, project.size().held, list(project.app.broker.dead())) == (0, 0, [])
