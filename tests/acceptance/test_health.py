@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
@@ -14,6 +15,7 @@ import pytest
 
 from tests.acceptance.faulty import Project, wait_until
 from tests.acceptance.processes import run
+from tests.servers.redis_servers import RedisServer, free_port, redis_binary
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -21,9 +23,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 # or goes on beating and brings nothing. It is planted where Python looks for what a site wants to have loaded first.
 PLANT = """
 import os, threading, time
-from skirret.brokers.sqlite import consumer
 
-whole, first = consumer.SqliteConsumer.take, []
+if os.environ["SERVER"] == "redis":
+    from skirret.brokers.redis.consumer import RedisConsumer as Consumer
+else:
+    from skirret.brokers.sqlite.consumer import SqliteConsumer as Consumer
+
+whole, first = Consumer.take, []
 
 def take(self, limit, timeout):
     if not first:
@@ -36,7 +42,7 @@ def take(self, limit, timeout):
         return []
     return whole(self, limit, min(timeout, 0.5))
 
-consumer.SqliteConsumer.take = take
+Consumer.take = take
 """
 
 
@@ -49,9 +55,20 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
     project.app.close()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+@pytest.fixture(params=["sqlite", "redis"])
+def served(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """A project on each server."""
+    monkeypatch.delenv("SKIRRET_HOME", raising=False)
+    with contextlib.ExitStack() as ending:
+        url = ""
+        if request.param == "redis":
+            server = RedisServer(redis_binary(), tmp_path / "redis")
+            ending.callback(server.stop)
+            url = server.url
+        project = Project(tmp_path, url, module="daemon_app")
+        ending.callback(project.app.close)
+        project.env |= {"SKIRRET_RUN_DIR": str(tmp_path / "run"), "SERVER": request.param}
+        yield project
 
 
 def get(port: int, path: str) -> tuple[int, str]:
@@ -102,16 +119,16 @@ def test_a_worker_whose_process_is_stopped_is_not_healthy(project):
 
 
 @pytest.mark.parametrize("how", ["hangs", "brings nothing"])
-def test_a_worker_whose_consumer_is_stuck_says_so_fails_its_probe_and_begins_a_new_session(project, how):
-    (project.directory / "sitecustomize.py").write_text(PLANT)
-    stuck, port = project.directory / "stuck", free_port()
-    project.env |= {"PYTHONPATH": str(project.directory), "STUCK": str(stuck), "HOW": how}
-    project.env["SKIRRET_WORKER_PROGRESS_TIMEOUT"] = "3"
-    with project.worker(f"-c 1 --health {port}") as worker:
-        project.send("who").get(timeout=20)
+def test_a_worker_whose_consumer_is_stuck_says_so_fails_its_probe_and_begins_a_new_session(served, how):
+    (served.directory / "sitecustomize.py").write_text(PLANT)
+    stuck, port = served.directory / "stuck", free_port()
+    served.env |= {"PYTHONPATH": str(served.directory), "STUCK": str(stuck), "HOW": how}
+    served.env["SKIRRET_WORKER_PROGRESS_TIMEOUT"] = "3"
+    with served.worker(f"-c 1 --health {port}") as worker:
+        served.send("who").get(timeout=20)
         stuck.touch()
-        wait_until((project.directory / "stuck.seen").exists)
-        results = [project.send("who") for _ in range(5)]
+        wait_until((served.directory / "stuck.seen").exists)
+        results = [served.send("who") for _ in range(5)]
         worker.wait_until_it_says("This worker begins a whole new session with the broker.")
         assert "5 in 'celery'" in worker.said()
         for result in results:
@@ -119,22 +136,22 @@ def test_a_worker_whose_consumer_is_stuck_says_so_fails_its_probe_and_begins_a_n
         wait_until(lambda: get(port, "/livez") == (200, "ok\n"))
         worker.wait_until_it_says("Messages are taken again.")
         assert worker.stop() == 0
-    assert project.size().held == 0
+    assert served.size().held == 0
 
 
-def test_while_it_is_stuck_a_worker_does_not_pass_for_alive(project):
-    (project.directory / "sitecustomize.py").write_text(PLANT.replace("self is first[0] and ", ""))
-    stuck, port = project.directory / "stuck", free_port()
-    project.env |= {"PYTHONPATH": str(project.directory), "STUCK": str(stuck), "HOW": "brings nothing"}
-    project.env["SKIRRET_WORKER_PROGRESS_TIMEOUT"] = "1"
-    with project.worker(f"-c 1 --health {port}") as worker:
+def test_while_it_is_stuck_a_worker_does_not_pass_for_alive(served):
+    (served.directory / "sitecustomize.py").write_text(PLANT.replace("self is first[0] and ", ""))
+    stuck, port = served.directory / "stuck", free_port()
+    served.env |= {"PYTHONPATH": str(served.directory), "STUCK": str(stuck), "HOW": "brings nothing"}
+    served.env["SKIRRET_WORKER_PROGRESS_TIMEOUT"] = "1"
+    with served.worker(f"-c 1 --health {port}") as worker:
         stuck.touch()
-        wait_until((project.directory / "stuck.seen").exists)
-        result = project.send("who")
+        wait_until((served.directory / "stuck.seen").exists)
+        result = served.send("who")
         worker.wait_until_it_says("Stuck: nothing was taken for")
         status, text = get(port, "/livez")
         assert (status, "messages wait (1 in 'celery')" in text) == (503, True)
-        assert run("skirret health", project.directory, project.env)[0] == 1
+        assert run("skirret health", served.directory, served.env)[0] == 1
         stuck.unlink()
         result.get(timeout=30)
         wait_until(lambda: get(port, "/livez")[0] == 200)
