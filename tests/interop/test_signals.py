@@ -74,7 +74,9 @@ def heard(tmp_path_factory: pytest.TempPathFactory, server: RedisServer) -> dict
             found[side] = (at_worker, at_client)
             env = {"FLEET_URL": f"{server.url.rpartition('/')[0]}/{number}", "SIDE": side, "PYTHONPATH": str(PROJECT)}
             program = "skirret" if side == OURS else CELERY
-            command = f"{program} -A signalled worker -c 1 -l info -n w@h --heartbeat-interval 1"
+            command = (
+                f"{program} -A signalled worker -c 1 -l info -n w@h --heartbeat-interval 1 --template wide --region eu"
+            )
             worker = running(command, directory, {**env, "RECORD": str(at_worker.path)})
             stack.enter_context(worker).wait_until_it_says("ready.", 60.0)
             told = {**os.environ, **env, "RECORD": str(at_client.path)}
@@ -117,7 +119,7 @@ def test_what_happens_to_messages_is_told_as_celery_tells_it(heard, signal):
     [
         "import_modules", "celeryd_init", "celeryd_after_setup", "worker_init", "worker_before_create_process",
         "worker_process_init", "worker_ready", "worker_shutting_down", "worker_process_shutdown", "worker_shutdown",
-        "heartbeat_sent", "after_setup_logger", "after_setup_task_logger",
+        "heartbeat_sent", "after_setup_logger", "after_setup_task_logger", "user_preload_options",
     ],
 )  # fmt: skip
 def test_a_step_of_the_workers_life_is_told_with_celerys_arguments(heard, signal):
@@ -134,9 +136,18 @@ def test_a_step_of_the_workers_life_is_told_with_celerys_arguments(heard, signal
     assert {name: ours["named"][name] for name in plain} == plain
 
 
+def test_options_that_the_app_adds_are_told_with_the_values_that_celery_tells(heard):
+    def told(side: str) -> tuple[Any, Any]:
+        preload, init = (heard[side][0].entries(name)[0]["named"] for name in ("user_preload_options", "celeryd_init"))
+        return preload["options"], {name: init["options"][name] for name in ("template", "region")}
+
+    assert told(OURS) == told(THEIRS) == ({"template": "wide"}, {"template": "wide", "region": "eu"})
+
+
 def test_steps_of_a_workers_life_come_in_celerys_order(heard):
-    life = ["import_modules", "celeryd_init", "worker_init", "celeryd_after_setup", "worker_before_create_process",
-            "worker_process_init", "worker_ready", "worker_shutting_down", "worker_shutdown"]  # fmt: skip
+    life = ["user_preload_options", "import_modules", "celeryd_init", "worker_init", "celeryd_after_setup",
+            "worker_before_create_process", "worker_process_init", "worker_ready",
+            "worker_shutting_down", "worker_shutdown"]  # fmt: skip
     for side in (OURS, THEIRS):
         firsts = {entry["signal"]: entry["at"] for entry in reversed(heard[side][0].entries(*life))}
         assert sorted(firsts, key=firsts.__getitem__) == life, side

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from skirret.app.events import Events
     from skirret.app.log import Logging
     from skirret.app.queues import Queues
+    from skirret.app.user_options import UserOptions
     from skirret.canvas import Signature
     from skirret.control.control import Control
     from skirret.results import AsyncResult, GroupResult, ResultReader, ResultSet
@@ -95,6 +97,8 @@ class Skirret(TaskHolder):
         self.clients = Clients(lambda: self.conf, self.origin, self._forked)
         self.publisher = Publisher(self)
         self.on_after_fork = Signal("app.on_after_fork")
+        self.user_options: UserOptions = defaultdict(set)
+        """What it adds to the command line: sets of ``click.Option`` by command; ``preload`` is for all commands."""
         self._events: Events | None = None
         self._configure(
             {"broker_url": broker, "result_backend": backend, "include": include}, changes, kwargs,

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +40,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "worker": ("worker", "Run a worker."),
 }
 
+APART: Final = frozenset({"worker"})
+"""Commands that leave the app to other processes: those read what the command line says to the app's options."""
+
 
 class Root(SuggestingGroup):
     """The group that knows its commands by a table, so that ``--help`` imports none of them."""
@@ -51,6 +55,29 @@ class Root(SuggestingGroup):
             return super().get_command(ctx, cmd_name)
         command: click.Command = import_module(f"skirret.cli.{COMMANDS[cmd_name][0]}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is called, and its own arguments: what belongs to options of the app is set apart."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is None or command is None or not ctx.params.get("app_path") or ctx.resilient_parsing:
+            return name, command, rest
+        if command.context_settings.get("ignore_unknown_options"):  # it hands on what it does not know to workers
+            return name, command, rest
+        from skirret.cli.user_options import set_apart, spellings
+
+        session = begin(ctx)
+        session.command = name
+        if {"-h", "--help"} & set(rest):
+            return name, _with_options_of(session, command), rest
+        own, apart = set_apart(ctx, command, rest, None)
+        if apart and name not in APART:  # only now is it worth importing the app to ask
+            from skirret.app.user_options import options_of
+
+            own, apart = set_apart(ctx, command, rest, spellings(options_of(session.imported(), name)))
+        session.user_args = apart
+        return name, command, own
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -127,44 +154,60 @@ def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> 
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print the version."
 )
 @click.pass_context
-def root(
-    ctx: click.Context,
-    app_path: str | None,
-    broker: str | None,
-    result_backend: str | None,
-    loader: str | None,
-    config: str | None,
-    workdir: str | None,
-    no_color: bool,
-    quiet: bool,
-    skip_checks: bool,
-) -> None:
+def root(ctx: click.Context, /, **_given: Any) -> None:
     """Skirret, a distributed task queue: run workers, send tasks, look after queues.
 
     Try `skirret demo`, or `skirret init` to begin a project of your own.
     """
+    session = begin(ctx)
+    if session.color is False:
+        ctx.color = False
+    ctx.with_resource(_told_warnings(session))
+
+
+def begin(ctx: click.Context) -> Session:
+    """Carry out what the global options say, once; what they lead to."""
+    if ctx.obj is not None:
+        begun: Session = ctx.obj
+        return begun
+    given = ctx.params
+    workdir = given["workdir"]
     if workdir:
         os.chdir(workdir)
         workdir = str(Path.cwd())
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
-    if skip_checks:
+    if given["skip_checks"]:
         os.environ["SKIRRET_SKIP_CHECKS"] = os.environ["CELERY_SKIP_CHECKS"] = "true"
-    plain = no_color or any(os.environ.get(name) for name in ("NO_COLOR", "SKIRRET_NO_COLOR", "CELERY_NO_COLOR"))
-    ctx.obj = Session(
-        app_path=app_path,
-        broker=broker,
-        result_backend=result_backend,
-        loader=loader,
-        config=config,
+    plain = given["no_color"] or any(
+        os.environ.get(name) for name in ("NO_COLOR", "SKIRRET_NO_COLOR", "CELERY_NO_COLOR")
+    )
+    session = ctx.obj = Session(
+        app_path=given["app_path"],
+        broker=given["broker"],
+        result_backend=given["result_backend"],
+        loader=given["loader"],
+        config=given["config"],
         workdir=workdir,
         color=False if plain else None,
-        quiet=quiet,
+        quiet=given["quiet"],
     )
-    if plain:
-        ctx.color = False
-    ctx.with_resource(_told_warnings(ctx.obj))
+    return session
+
+
+def _with_options_of(session: Session, command: click.Command) -> click.Command:
+    """The command for its help, with the options that the app adds; without them if the app cannot be imported."""
+    from skirret.app.user_options import options_of
+
+    try:
+        added = options_of(session.imported(), session.command)
+    except Exception as exc:  # noqa: BLE001  whatever is wrong with the app, help is given
+        session.note(f"Options that the app adds are not shown, because it cannot be imported: {exc}")
+        return command
+    shown = copy(command)
+    shown.params = [*command.params, *added]
+    return shown
 
 
 @contextmanager

@@ -21,6 +21,8 @@ class Session:
         broker, result_backend, loader, config, workdir: the global options, or None.
         color: False forbids colour, None leaves it to the terminal.
         quiet: print data and errors only.
+        command: the name of the command that is called.
+        user_args: the part of its arguments that belongs to options which the app adds.
     """
 
     app_path: str | None = None
@@ -31,6 +33,9 @@ class Session:
     workdir: str | None = None
     color: bool | None = None
     quiet: bool = False
+    command: str = ""
+    user_args: list[str] = field(default_factory=list)
+    _found: Any = field(default=None, repr=False)
     _app: Any = field(default=None, repr=False)
 
     def app(self) -> Skirret:
@@ -38,10 +43,22 @@ class Session:
 
         Raises:
             ImproperlyConfigured: there is no such app, or it cannot be imported.
+            click.UsageError: the command line does not fit the options that the app adds.
         """
         if self._app is None:
-            self._app = self._find()
-        found: Skirret = self._app
+            from skirret.app.user_options import read_user_options
+
+            found = self.imported()
+            read_user_options(found, self.command, self.user_args)
+            self._app = found
+        app: Skirret = self._app
+        return app
+
+    def imported(self) -> Skirret:
+        """The same app, which has not been told yet what the command line says to its own options."""
+        if self._found is None:
+            self._found = self._find()
+        found: Skirret = self._found
         return found
 
     def _find(self) -> Skirret:

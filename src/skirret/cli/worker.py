@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -236,17 +237,21 @@ def command(session: Session, /, detach: bool, executable: str | None, **flags: 
     TERM or INT stops it when running tasks are done; a second one stops it at once, and what was interrupted runs
     again elsewhere. The app of -A is imported by the worker's children only.
     """
-    from skirret.cli import daemon
+    from skirret.cli import daemon, exits
     from skirret.worker import run
     from skirret.worker.options import WorkerOptions
 
     options = WorkerOptions(**arguments(session, flags))
     watcher = daemon.watcher()
     if not detach or watcher.waited_for or daemon.stays():
-        return daemon.serve(partial(run, options), watcher)
-    if options.logfile is None:  # what it says must be found somewhere
-        options.logfile = str(Path("%n.log").absolute())
-    return daemon.detach(options, executable=executable)
+        code = daemon.serve(partial(run, options), watcher)
+    else:
+        if options.logfile is None:  # what it says must be found somewhere
+            options.logfile = str(Path("%n.log").absolute())
+        code = daemon.detach(options, executable=executable)
+    if code == exits.USAGE:
+        _suggest_options(session.user_args)
+    return code
 
 
 def arguments(session: Session, flags: dict[str, Any]) -> dict[str, Any]:
@@ -280,6 +285,7 @@ def arguments(session: Session, flags: dict[str, Any]) -> dict[str, Any]:
         result_backend=session.result_backend,
         quiet=session.quiet,
         color=session.color,
+        user_args=session.user_args,
     )
     return fields
 
@@ -292,6 +298,17 @@ def _slots(text: str | None) -> int | None:
             f"{text!r} is not a number of slots (1 or more) nor 'auto'.", param_hint="--concurrency"
         )
     return int(text)
+
+
+def _suggest_options(unknown: Sequence[str]) -> None:
+    """Name the options of a worker that are near to those which neither it nor the app has."""
+    from difflib import get_close_matches
+
+    known = [spelling for param in command.params if isinstance(param, click.Option) for spelling in param.opts]
+    for word in unknown:
+        near = get_close_matches(word.partition("=")[0], known, n=2) if word.startswith("--") else []
+        if near:
+            click.echo(f"Did you mean {' or '.join(near)}?", err=True)
 
 
 def _suggest_app() -> str:

@@ -22,9 +22,10 @@ def run(options: WorkerOptions, started: Callable[[], object] | None = None) -> 
         started: called once, when the app is imported and the children are ready for tasks.
 
     Returns:
-        The exit code: 0 after a warm or cold stop, 69 if a server refused what had to be done before the start
-        (``--purge``), 78 if the app or its settings cannot be used, also when the app can no longer be imported later
-        on, ``RESTART`` if it is to be run anew. A broker that is away is waited for.
+        The exit code: 0 after a warm or cold stop, 2 if the app does not take what the command line says to its own
+        options, 69 if a server refused what had to be done before the start (``--purge``), 78 if the app or its
+        settings cannot be used, also when the app can no longer be imported later on, ``RESTART`` if it is to be run
+        anew. A broker that is away is waited for.
     """
     from skirret.worker.worker import run_worker
 

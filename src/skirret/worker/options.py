@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from skirret.errors import SkirretError
+
+
+class WrongArguments(SkirretError):
+    """The command line says something to the app's own options that the app does not take."""
+
 
 class WorkerOptions(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One worker's options; None means "as the settings say".
@@ -35,6 +41,7 @@ class WorkerOptions(msgspec.Struct, kw_only=True, omit_defaults=True):
         pidfile: keep the process id there.
         health: address of the health endpoints, see ``health.address``.
         reload: restart the children when a source file of the app changes.
+        user_args: arguments that only the app knows; whoever imports it reads them (``app/user_options.py``).
         uid, gid, umask: user, group and file mode mask to change to before the app is imported.
         time_limit, soft_time_limit, max_tasks_per_child, max_memory_per_child, memory_cap_per_child,
             prefetch_multiplier, disable_prefetch, task_events, pool_start_method, schedule, scheduler, statedb:
@@ -82,3 +89,4 @@ class WorkerOptions(msgspec.Struct, kw_only=True, omit_defaults=True):
     umask: str | None = None
     health: str | None = None
     reload: bool = False
+    user_args: list[str] = []

@@ -27,7 +27,7 @@ from skirret.worker.child.orders import (
 from skirret.worker.frames import Splitter
 from skirret.worker.loop import READ, Loop
 from skirret.worker.manifest import Manifest
-from skirret.worker.options import WorkerOptions
+from skirret.worker.options import WorkerOptions, WrongArguments
 
 
 class AppFailed(SkirretError):
@@ -94,6 +94,7 @@ class TemplateLine:
         Raises:
             ImproperlyConfigured: there is no such app, or its settings are wrong.
             AppFailed: the user's code raised; the message is its traceback.
+            WrongArguments: the command line does not fit the options that the app adds.
         """
         while True:
             data = self._sock.recv(65536)
@@ -184,4 +185,5 @@ class TemplateLine:
 
 
 def _fault(notice: Failed) -> SkirretError:
-    return ImproperlyConfigured(notice.text) if notice.fault == "ours" else AppFailed(notice.text)
+    kinds: dict[str, type[SkirretError]] = {"ours": ImproperlyConfigured, "usage": WrongArguments}
+    return kinds.get(notice.fault, AppFailed)(notice.text)

@@ -30,7 +30,7 @@ from skirret.worker.fetch import Fetcher, Told
 from skirret.worker.handler_line import HandlerLine, NodeHooks
 from skirret.worker.loop import Loop
 from skirret.worker.manifest import Manifest
-from skirret.worker.options import WorkerOptions
+from skirret.worker.options import WorkerOptions, WrongArguments
 from skirret.worker.pool import Heard, Pool
 from skirret.worker.reload import Reloader
 from skirret.worker.remote.line import RemoteLine, remote_line
@@ -46,7 +46,7 @@ from skirret.worker.trial import Trial
 
 logger = logging.getLogger("skirret.worker")
 
-EXIT_OK, EXIT_BROKER, EXIT_CONFIG = 0, 69, 78
+EXIT_OK, EXIT_USAGE, EXIT_BROKER, EXIT_CONFIG = 0, 2, 69, 78
 PATCHED = {"gevent", "eventlet"}
 MANY_SLOTS = {"threads", "asyncio", *PATCHED}
 IMPORTS = 5
@@ -64,6 +64,9 @@ def run_worker(options: WorkerOptions, started: Callable[[], object] | None = No
     except AppFailed as exc:
         _complain(f"{exc}\nThe app {options.app!r} raised while it was imported (above); the worker did not start.")
         return EXIT_CONFIG
+    except WrongArguments as exc:
+        _complain(f"The worker did not start: {exc}")
+        return EXIT_USAGE
     except ImproperlyConfigured as exc:
         _complain(f"The worker did not start: {exc}")
         return EXIT_CONFIG

@@ -7,6 +7,8 @@ import os
 import time
 from pathlib import Path
 
+import click
+
 SIDE = os.environ["SIDE"]
 if SIDE == "theirs":
     from celery import Celery, signals
@@ -19,6 +21,8 @@ app = Celery("signalled", broker=os.environ["FLEET_URL"], backend=os.environ["FL
 app.conf.update(
     worker_hijack_root_logger=False, task_acks_late=False, worker_redirect_stdouts=False, result_extended=True
 )
+app.user_options["preload"].add(click.Option(["--template"], default="plain"))
+app.user_options["worker"].add(click.Option(["--region"]))
 
 NAMES = [
     "before_task_publish", "after_task_publish", "task_received", "task_prerun", "task_postrun", "task_success",

@@ -11,6 +11,7 @@ from skirret.control.custom import registered
 from skirret.middleware.stack import NODE_HOOKS
 from skirret.worker.child.node import worker_node
 from skirret.worker.manifest import DeclaredQueue, Manifest, TaskTraits
+from skirret.worker.options import WrongArguments
 
 if TYPE_CHECKING:
     from skirret.app import Skirret
@@ -26,6 +27,7 @@ def load_app(options: WorkerOptions, hostname: str) -> Skirret:
 
     Raises:
         ImproperlyConfigured: there is no such app, or its settings are wrong.
+        WrongArguments: the command line says something to the app's own options that it does not take.
     """
     from skirret.app.find import find_app
 
@@ -38,14 +40,31 @@ def load_app(options: WorkerOptions, hostname: str) -> Skirret:
     if options.config:
         app.config_from_object(options.config)
     app.conf.set_from_command_line(_overrides(options))
+    told = _user_options(app, options)
     app.conf.validate()
     app.import_modules(serving=True)
     hooks, node = app.middleware, worker_node(app, hostname, options)
+    node.options.update(told)
     hooks.tell(hooks.celeryd_init, node, app.conf, node.options)
     app.finalize()
     hooks.tell(hooks.worker_init, node)
     hooks.tell(hooks.celeryd_after_setup, node, app.conf)
     return app
+
+
+def _user_options(app: Skirret, options: WorkerOptions) -> dict[str, Any]:
+    # The command line has not imported the app, and so could not read these. An app without such options pays the
+    # two truth tests here and nothing else: its worker starts as fast as if there were no such thing.
+    if not (app.user_options or options.user_args):
+        return {}
+    import click
+
+    from skirret.app.user_options import read_user_options
+
+    try:
+        return read_user_options(app, "worker", options.user_args)
+    except click.UsageError as exc:
+        raise WrongArguments(exc.format_message()) from exc
 
 
 def describe(app: Skirret) -> Manifest:

@@ -33,7 +33,8 @@ class WorkerNode:
         self.app = app
         self.hostname = hostname
         self.options: dict[str, Any] = {} if options is None else msgspec.structs.asdict(options)
-        """The options of the command line by name; None is "as the settings say"."""
+        """The options of the command line by name, those that the app adds too; None is "as the settings say"."""
+        self.options.pop("user_args", None)  # what they say is here by the options' own names
 
     @property
     def conf(self) -> Any:

@@ -39,7 +39,7 @@ class Imported(msgspec.Struct, tag=3):
 
 
 class Failed(msgspec.Struct, tag=4):
-    """Up: the app cannot be used; `fault` is ours (clear text) or the user's (a traceback)."""
+    """Up: the app cannot be used; `fault` says whose: ours (clear text), theirs (a traceback), usage (clear text)."""
 
     text: str
     fault: str

@@ -42,6 +42,7 @@ from skirret.worker.child.orders import (
     unpack_order,
 )
 from skirret.worker.frames import LENGTH
+from skirret.worker.options import WrongArguments
 
 if TYPE_CHECKING:
     from skirret.app import Skirret
@@ -111,6 +112,9 @@ class Template:
 
             app = load_app(start.options, start.hostname)
             manifest = describe(app)
+        except WrongArguments as exc:
+            self._send(Failed(str(exc), "usage"))
+            return
         except SkirretError as exc:
             self._send(Failed(str(exc), "ours"))
             return
