@@ -27,6 +27,11 @@ def run(options: WorkerOptions, started: Callable[[], object] | None = None) -> 
         settings cannot be used, also when the app can no longer be imported later on, ``RESTART`` if it is to be run
         anew. A broker that is away is waited for.
     """
-    from skirret.worker.worker import run_worker
+    from skirret.worker.template_process import begin_early
 
-    return run_worker(options, started)
+    template = begin_early(options)  # the app is imported there while the rest of the worker is imported here
+    try:
+        from skirret.worker.worker import run_worker
+    except KeyboardInterrupt:  # nothing was taken yet
+        return 0
+    return run_worker(options, started, template)

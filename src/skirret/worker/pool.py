@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
-import signal
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from skirret.worker.loop import Loop, Timer
 from skirret.worker.manifest import Manifest
 from skirret.worker.options import WorkerOptions
 from skirret.worker.template_line import TemplateLine
+from skirret.worker.template_process import Begun
 
 logger = logging.getLogger("skirret.worker")
 
@@ -57,9 +56,12 @@ class Pool:
         loop: the supervisor's loop.
         options, hostname: handed to the template.
         heard: whom to tell.
+        begun: the first template's process, if it runs already.
     """
 
-    def __init__(self, loop: Loop, options: WorkerOptions, hostname: str, heard: Heard) -> None:
+    def __init__(
+        self, loop: Loop, options: WorkerOptions, hostname: str, heard: Heard, begun: Begun | None = None
+    ) -> None:
         self.children: list[ChildLine] = []
         self.handler: HandlerLine | None = None
         """The line to the process that calls the worker's own hooks, if the app has any."""
@@ -83,7 +85,7 @@ class Pool:
         self._next_try: Timer | None = None
         self._isolating = False
         self._stopping = False
-        self._template = self._new_template()
+        self._template = self._new_template(begun=begun)
         self._former: list[TemplateLine] = []
         """Templates whose children still finish what they run."""
         self._renewing: TemplateLine | None = None
@@ -228,6 +230,7 @@ class Pool:
         self,
         imported: Callable[[Manifest], object] = lambda _manifest: None,
         broken: Callable[[SkirretError], object] | None = None,
+        begun: Begun | None = None,
     ) -> TemplateLine:
         made = TemplateLine(
             self._options,
@@ -237,6 +240,7 @@ class Pool:
             gone=lambda: self._template_gone(made),
             broken=broken or self._heard.broken,
             imported=imported,
+            begun=begun,
         )
         return made
 
@@ -325,14 +329,14 @@ class Pool:
         if len(rest) < len(frames):
             self._heard.changed()
 
-    def _exited(self, pid: int, status: int) -> None:
+    def _exited(self, pid: int, how: str) -> None:
         child = self._by_pid.get(pid)
         if child is None:
             if self.handler is not None and pid == self.handler.pid:
-                self._handler_died(describe_status(status))
+                self._handler_died(how)
             return
         asked_to_leave = child.condemned
-        self._bury(child, child.fault or describe_status(status), blame=not child.innocent)
+        self._bury(child, child.fault or how, blame=not child.innocent)
         if not asked_to_leave:
             self._respawn()
 
@@ -383,16 +387,3 @@ class Pool:
             child.kill()
             self._bury(child, "killed with its template process", blame=False)
         self._respawn()
-
-
-def describe_status(status: int) -> str:
-    """How a process ended, in words, from ``os.waitpid``'s status."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            name = signal.Signals(number).name
-        except ValueError:
-            name = f"signal {number}"
-        hint = " (out of memory?)" if number == signal.SIGKILL else ""
-        return f"killed by {name}{hint}"
-    return f"exited with code {os.waitstatus_to_exitcode(status)}"

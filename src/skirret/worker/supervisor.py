@@ -388,8 +388,8 @@ class Supervisor:
 def blame_of(child: ChildLine) -> tuple[list[Job], list[Job]]:
     """Of what a dead child had begun: the jobs that cannot have ended it, and those of which one did.
 
-    One slot works in order: what came before the last job had finished. With neighbours a finished job may have done
-    its harm as well, such as closing the child's line, and only somebody's else be running when it showed.
+    One slot works in order: what came before the last job had finished. Among several slots a finished job may have
+    done the harm as well, such as closing the child's line, while only others were running when it showed.
     """
     begun = [job for job in child.outstanding.values() if not job.stale]
     return (begun[:-1], begun[-1:]) if child.slots == 1 else ([], begun)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +20,6 @@ from skirret.worker.child.orders import (
     Forked,
     Imported,
     Notice,
-    Start,
     pack,
     unpack_notice,
 )
@@ -28,6 +27,7 @@ from skirret.worker.frames import Splitter
 from skirret.worker.loop import READ, Loop
 from skirret.worker.manifest import Manifest
 from skirret.worker.options import WorkerOptions, WrongArguments
+from skirret.worker.template_process import Begun, begin
 
 
 class AppFailed(SkirretError):
@@ -40,10 +40,11 @@ class TemplateLine:
     Args:
         options, hostname: what the template is told.
         forked: called with what became of an order.
-        exited: called with (pid, status).
+        exited: called with a child's process id, and how it ended in words.
         gone: called once when the template itself died.
         broken: called when the app could not be imported, once attached.
         imported: called with the manifest when it was imported, once attached.
+        begun: the process, if it was started before; else one is started now.
     """
 
     def __init__(
@@ -52,10 +53,11 @@ class TemplateLine:
         hostname: str,
         *,
         forked: Callable[[Forked], object],
-        exited: Callable[[int, int], object],
+        exited: Callable[[int, str], object],
         gone: Callable[[], object],
         broken: Callable[[SkirretError], object],
         imported: Callable[[Manifest], object] = lambda _manifest: None,
+        begun: Begun | None = None,
     ) -> None:
         self._imported = imported
         self._forked = forked
@@ -67,21 +69,7 @@ class TemplateLine:
         self._orders: deque[tuple[Fork, list[int]]] = deque()
         self._waiting = True  # until the app is imported
         self._unwatch: Callable[[], object] = lambda: None
-        self._sock, theirs = socket.socketpair()
-        os.set_inheritable(theirs.fileno(), True)
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "skirret.worker.child.template", str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-            )
-        except OSError:
-            self._sock.close()
-            raise
-        finally:
-            theirs.close()
-        with contextlib.suppress(OSError):  # it died at once; the end of its line will say so
-            self._sock.sendall(pack(Start(options, hostname, os.getpid())))
+        self._process, self._sock = begin(options, hostname) if begun is None else begun
 
     @property
     def pid(self) -> int:
@@ -175,7 +163,7 @@ class TemplateLine:
             self._forked(notice)
             self._send_next()
         elif isinstance(notice, Exited):
-            self._exited(notice.pid, notice.status)
+            self._exited(notice.pid, _in_words(notice.status))
         elif isinstance(notice, Imported):
             self._waiting = False
             self._imported(notice.manifest)
@@ -187,3 +175,16 @@ class TemplateLine:
 def _fault(notice: Failed) -> SkirretError:
     kinds: dict[str, type[SkirretError]] = {"ours": ImproperlyConfigured, "usage": WrongArguments}
     return kinds.get(notice.fault, AppFailed)(notice.text)
+
+
+def _in_words(status: int) -> str:
+    """How a process ended, in words, from ``os.waitpid``'s status."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = f"signal {number}"
+        hint = " (out of memory?)" if number == signal.SIGKILL else ""
+        return f"killed by {name}{hint}"
+    return f"exited with code {os.waitstatus_to_exitcode(status)}"

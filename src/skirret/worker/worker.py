@@ -42,6 +42,7 @@ from skirret.worker.signals import Signals
 from skirret.worker.solo_pool import SoloPool
 from skirret.worker.supervisor import Supervisor
 from skirret.worker.template_line import AppFailed
+from skirret.worker.template_process import Begun
 from skirret.worker.trial import Trial
 
 logger = logging.getLogger("skirret.worker")
@@ -55,10 +56,12 @@ IMPORTS = 5
 PROCESSES = {"processes": "prefork"}
 
 
-def run_worker(options: WorkerOptions, started: Callable[[], object] | None = None) -> int:
+def run_worker(
+    options: WorkerOptions, started: Callable[[], object] | None = None, template: Begun | None = None
+) -> int:
     """Run one worker until it is told to stop; its exit code."""
     try:
-        worker = Worker(options, started)
+        worker = Worker(options, started, template)
         with worker.service:
             return worker.run()
     except AppFailed as exc:
@@ -83,10 +86,17 @@ class Worker:
     Args:
         options: what the command line asks.
         started: called once, when it is ready for tasks.
+        template: its first template process, if that was begun already; it ends with this process at the latest.
     """
 
-    def __init__(self, options: WorkerOptions, started: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self,
+        options: WorkerOptions,
+        started: Callable[[], object] | None = None,
+        template: Begun | None = None,
+    ) -> None:
         self.options = options
+        self._template = template
         self.hostname = node_name(options.hostname)
         self.service = Service(options, self.hostname, started)
         self.loop = Loop()
@@ -99,7 +109,7 @@ class Worker:
         """Start, serve, stop; the exit code."""
         if self.options.pool == "solo":
             return self._run_solo()
-        pool = Pool(self.loop, self.options, self.hostname, self._heard())
+        pool = Pool(self.loop, self.options, self.hostname, self._heard(), self._template)
         try:
             manifest = pool.import_app()
             if self.service.follow(manifest.settings):

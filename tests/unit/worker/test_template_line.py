@@ -9,7 +9,7 @@ import time
 import pytest
 
 from skirret.errors import ImproperlyConfigured
-from skirret.worker import template_line
+from skirret.worker import template_process
 from skirret.worker.loop import Loop
 from skirret.worker.options import WorkerOptions
 from skirret.worker.pool import Heard, Pool
@@ -26,7 +26,7 @@ class StillBorn(subprocess.Popen):
 
 @pytest.fixture
 def still_born(monkeypatch):
-    monkeypatch.setattr(template_line.subprocess, "Popen", StillBorn)
+    monkeypatch.setattr(template_process.subprocess, "Popen", StillBorn)
 
 
 def line(gone=lambda: None) -> TemplateLine:
@@ -66,7 +66,7 @@ def test_a_pool_goes_on_trying_until_one_lives(monkeypatch):
         loop.stop()
         return StillBorn([])
 
-    monkeypatch.setattr(template_line.subprocess, "Popen", refuse)
+    monkeypatch.setattr(template_process.subprocess, "Popen", refuse)
     pool._template.close()
     pool._template.is_gone = True
     loop.call_later(0, pool._fill)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sysconfig
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -42,7 +41,7 @@ def project_directory(start: Path) -> Path:
 def _is_installed(start: Path) -> bool:
     if {"site-packages", "dist-packages"} & set(start.parts):
         return True
-    return any(start.is_relative_to(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
+    return start.is_relative_to(Path(os.__file__).parent)  # the standard library
 
 
 def embedded_path(start: Path) -> Path:

@@ -62,9 +62,8 @@ def run_child(app: Skirret, start: Start, order: Fork, sock: int, permits: int, 
     return 0
 
 
-def preload(app: Skirret, pool: str) -> None:
-    """Import what each child of `pool` will need, before the first fork: such pages are shared by all of them."""
-    serve_with(pool)
+def preload(app: Skirret) -> None:
+    """Import what each child will need, before the first fork: such pages are shared by all of them."""
     PLUGINS.load(parse(app.backend_url_in_use()).scheme)
     importlib.import_module("skirret.app.events")
     if any(task.is_async for task in app.tasks.values()):

@@ -1,7 +1,8 @@
 """The template process: it imports the app once, describes it, and forks the children of a worker.
 
-It is started as ``python -m skirret.worker.child.template FD`` with one end of a socketpair, and speaks batches of
-msgpack over it. Its supervisor waits for each answer before it asks again, so descriptors never mix.
+It is forked off a supervisor that has just begun, or started as ``python -m skirret.worker.child.template FD``, both
+times with one end of a socketpair, and speaks batches of msgpack over it. Its supervisor waits for each answer before
+it asks again, so descriptors never mix.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class Template:
         self._sock = sock
         self._loaded: tuple[Start, Skirret] | None = None
         self._fork_safe = True
+        self._frozen = False
         self._woken, self._wakeup = os.pipe()
         os.set_blocking(self._woken, False)
         os.set_blocking(self._wakeup, False)
@@ -131,17 +133,23 @@ class Template:
         self._fork_safe = not manifest.threads and app.conf.worker_pool_start_method != "spawn"
         self._loaded = (start, app)
         self._send(Imported(manifest))
+        if self._fork_safe:
+            from skirret.worker.child.process import preload  # while the supervisor connects to its servers
+
+            with contextlib.suppress(SkirretError):  # what cannot be loaded is told where it is used
+                preload(app)
 
     def _fork(self, order: Fork, *ends: int) -> None:
         if self._loaded is None:
             raise RuntimeError("a child was ordered before the app was imported")
         start, app = self._loaded
         me = os.getpid()
-        if self._fork_safe and not gc.get_freeze_count():
-            from skirret.worker.child.process import preload
+        if self._fork_safe and not self._frozen:
+            from skirret.worker.child.slots import serve_with
 
             if order.pool != HANDLER:
-                preload(app, order.pool)
+                serve_with(order.pool)
+            self._frozen = True
             gc.collect()
             gc.freeze()  # children share these pages; a collection in one must not copy them
         hooks = app.middleware
@@ -234,14 +242,13 @@ def _other_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name != "MainThread"]
 
 
-def main() -> None:
-    """Entry of the template process."""
-    sock = socket.socket(fileno=int(sys.argv[1]))
+def serve(line: socket.socket) -> None:
+    """Be a template until the supervisor at the other end of `line` is gone."""
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):
-        Template(sock).serve()
+        Template(line).serve()
     if any(not thread.daemon for thread in _other_threads()):
         os._exit(0)  # threads of the app's import: Python would wait for them for ever
 
 
 if __name__ == "__main__":
-    main()
+    serve(socket.socket(fileno=int(sys.argv[1])))
