@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
+import signal
+import subprocess
 import time
 
 from skirret import Skirret
@@ -35,6 +38,36 @@ def nap(name, seconds):
     time.sleep(seconds)
     note("end", name)
     return name
+
+
+@app.task(name="control_app.careful")
+def careful(name, number, stubborn=False):
+    """Sleep; a signal is noted, and ends the task unless it is stubborn."""
+
+    def heard(signum, _frame):
+        note("heard", name, signum)
+        if not stubborn:
+            time.sleep(0.3)
+            note("cleaned", name)
+            raise SystemExit
+
+    signal.signal(number, heard)
+    note("begin", name, os.getpid())
+    while True:
+        time.sleep(60.0)
+
+
+@app.task(name="control_app.waits_for_a_program")
+def waits_for_a_program(name):
+    program = subprocess.Popen(["sleep", "1000"])
+    note("begin", name, os.getpid(), program.pid)
+    program.wait()
+
+
+@app.task(name="control_app.computes")
+def computes(name):
+    note("begin", name, os.getpid())
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000_000)  # minutes, without a look at signals
 
 
 @app.task(name="control_app.anap")

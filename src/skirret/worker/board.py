@@ -4,7 +4,8 @@ Nothing is locked: each field has one writer. A slot's record is ``seq, began, s
 numbers came in the middle of a note, and takes the slot for one between two tasks. Notes are plain stores: no system
 call, about 0.2 us each, and they outlive the child that wrote them.
 
-The page, in bytes: 0 to 7 the beacon (the child lives and its interpreter is free), then one record of 64 bytes a slot:
+The page, in bytes: 0 to 7 the beacon (the child lives and its interpreter is free), 8 whether it tells how tasks end,
+9 the number of the signal that is to end it, then one record of 64 bytes a slot:
 0 to 23 what it runs, 24 to 31 how often its task said that it makes progress, 32 to 39 what the supervisor wants
 interrupted: twice the frame's number, and one more if that is because the worker stops. Times are seconds of the
 monotonic clock, which all processes of a machine share.
@@ -25,6 +26,7 @@ _NOTE = struct.Struct("<QdQ")
 _NUMBER = struct.Struct("<Q")
 _FIRST = _RECORD = 64
 _TELLS = 8
+_ENDS = 9
 _PROGRESS = 24
 _WANTED = 32
 
@@ -70,6 +72,10 @@ class Board:
     def tell(self, on: bool) -> None:
         """Say whether the child is to tell how tasks end, for monitors."""
         self._page[_TELLS] = on
+
+    def end_by(self, number: int) -> None:
+        """Leave word that the child is to end by this signal, unless its task handles it."""
+        self._page[_ENDS] = number
 
     def interrupt(self, seq: int, *, stopping: bool = False) -> bool:
         """Leave word that frame `seq` is to be interrupted; False if no slot runs it. A signal makes the child look.
@@ -146,6 +152,11 @@ class Chalk:
     def tells(self) -> bool:
         """Whether the supervisor wants to be told how tasks end, for monitors."""
         return self._page[_TELLS] != 0
+
+    @property
+    def ended_by(self) -> int:
+        """The number of the signal that is to end the child; 0 for none."""
+        return self._page[_ENDS]
 
     def beat(self) -> None:
         """The child lives and its interpreter is free."""

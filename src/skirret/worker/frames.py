@@ -20,6 +20,9 @@ PERMIT = struct.Struct("<Q")
 STOP_PERMIT = 0
 """A permit that names no task: the child reports what it has and leaves."""
 
+MEANT = signal.SIGIO
+"""Tells a child to look at its board for the signal that is to end it; sent to nobody who goes on."""
+
 ASKED = signal.SIGUSR2
 """The signal by which a supervisor asks a child that is ready what its tasks do."""
 

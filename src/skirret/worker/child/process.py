@@ -26,7 +26,7 @@ from skirret.worker.child.link import Link, open_link
 from skirret.worker.child.node import worker_node
 from skirret.worker.child.orders import HANDLER
 from skirret.worker.child.slots import serve_with
-from skirret.worker.frames import ASKED, Ready
+from skirret.worker.frames import ASKED, MEANT, Ready
 
 if TYPE_CHECKING:
     from skirret.app import Skirret
@@ -58,6 +58,7 @@ def run_child(app: Skirret, start: Start, order: Fork, sock: int, permits: int, 
     link = open_link(sock, permits, Chalk(board, order.slots))
     _let_forks_go(link)
     stacks.answer(link.report)
+    _end_if_meant(link.chalk)
     serve_link(app, start.hostname, link, order.pool, order.slots)
     return 0
 
@@ -90,6 +91,23 @@ def _not_mine(_signum: int, _frame: FrameType | None) -> None:
     return
 
 
+def _end_if_meant(chalk: Chalk) -> None:
+    """See to it that a task that is terminated, and has no handler of its own for the signal, dies of it.
+
+    Not by the handlers above: after those system calls go on, so that Python would hear of the signal only when the
+    program or the lock that a task waits for is done. This one is sent to a child that must not go on anyway.
+    """
+    ours = {int(number): signal.getsignal(number) for number in signal.valid_signals()}
+
+    def meant(_signum: int, _frame: FrameType | None) -> None:
+        number = chalk.ended_by
+        if number and signal.getsignal(number) is ours.get(number):
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    signal.signal(MEANT, meant)
+
+
 def _let_forks_go(link: Link) -> None:
     """See to it that a process which a task forks (multiprocessing) is no child of ours, and can be ended as any."""
     mask = threading.local()
@@ -103,7 +121,7 @@ def _let_forks_go(link: Link) -> None:
     def after_in_child() -> None:
         link.abandon()
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGURG, signal.SIGUSR1, ASKED):
+        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGURG, signal.SIGUSR1, ASKED, MEANT):
             signal.signal(number, signal.SIG_DFL)
         after()
 

@@ -73,7 +73,7 @@ def _end(node: Node, child: ChildLine, job: Job, number: int) -> bool:
     """End one task; False if it has ended meanwhile."""
     if number == signals.SIGUSR1:  # as with Celery: what the soft time limit does
         return child.interrupt(job)
-    if not node.supervisor.condemned.cut(child, job):
+    if not node.supervisor.condemned.cut(child, job, number):
         return False
     _conclude(node, job, "terminated", number)
     return True
