@@ -305,3 +305,23 @@ def test_greenlets_wait_without_stopping_each_other(server):
         check=False,
     )
     assert done.stdout == "well\n", done.stderr
+
+
+def test_whether_it_listens_or_reads_first_follows_from_what_it_found_last(server, backend, writer):
+    def wait_while_it_finishes(task_id):
+        waiting = Later(partial(backend.wait, [task_id], 10.0))
+        eventually(lambda: f"celery-task-meta-{task_id}".encode() in server.ask("PUBSUB", "CHANNELS"))
+        time.sleep(0.05)
+        writer.store([plain(task_id)])
+        assert waiting.result() == {task_id: plain(task_id).payload}
+
+    def cost(call, *arguments):
+        before = commands(server, "mget"), commands(server, "subscribe")
+        call(*arguments)
+        return commands(server, "mget") - before[0], commands(server, "subscribe") - before[1]
+
+    assert cost(wait_while_it_finishes, "first") == (2, 1), "it reads, listens, and reads what came meanwhile"
+    assert cost(wait_while_it_finishes, "second") == (1, 1)
+    writer.store([plain("done"), plain("done too")])
+    assert cost(backend.wait, ["done"], 10.0) == (1, 1)
+    assert cost(backend.wait, ["done too"], 10.0) == (1, 0)

@@ -37,6 +37,9 @@ logger = logging.getLogger("skirret.worker")
 
 MAX_SETTLE = 1000
 
+LULL = 0.0015
+"""Seconds without a take after one that left nothing behind, until the first outcome: it need not wait for a take."""
+
 LAST_PATIENCE = 2.0
 """Seconds that a server which is away gets at the end of a worker, while there are still outcomes to settle."""
 
@@ -105,6 +108,7 @@ class Fetcher(threading.Thread):
         self._stored: deque[Record] = deque()
         self._published: deque[Publication] = deque()
         self._wanted = 0
+        self._lull_until = 0.0
         self._closing: clock.Deadline | None = None
         self._fenced = False
         self._next_beat = 0.0
@@ -249,7 +253,11 @@ class Fetcher(threading.Thread):
         self._consuming.follow(self._broker, consumer)
         patience = max(0.0, min(self._next_beat, self._fleet.next_look()) - clock.monotonic())
         if self._wanted > 0 and self._consuming.names:
-            self._take(consumer, patience)
+            lull = self._lull_until - clock.monotonic()
+            if lull > 0:
+                self._awake.wait(lull)
+            else:
+                self._take(consumer, patience)
         elif not self._settlements:
             self._awake.wait(patience)
         return True
@@ -303,6 +311,8 @@ class Fetcher(threading.Thread):
             if consumer.fenced:
                 self._fence()
             return
+        if len(deliveries) < self._wanted:
+            self._lull_until = clock.monotonic() + LULL
         self._wanted = 0
         self.takes += 1
         decoded = [(delivery, head(delivery.raw, max_bytes=self._max_bytes)) for delivery in deliveries]
@@ -336,6 +346,7 @@ class Fetcher(threading.Thread):
             for _ in batch:
                 self._settlements.popleft()
             self._fleet.settled(batch)
+            self._lull_until = 0.0
             self._call(partial(self._told.settled, batch, flags))
             if consumer.fenced:
                 self._fence()

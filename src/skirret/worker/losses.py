@@ -54,7 +54,8 @@ class Losses:
                 self._end_untold(job, job.conclusion)
         held = [job for job in jobs if not (job.bound or job.stale)]
         # The last one first: each goes to the front of its queue, so that the old order comes out.
-        self.server.settle([Release(tag=job.delivery.tag) for job in reversed(held)])
+        if held:
+            self.server.settle([Release(tag=job.delivery.tag) for job in reversed(held)])
 
     def convict(self, jobs: Sequence[Job], how: str) -> None:
         """Judge tasks that may have ended their process, which was `how` (in words)."""

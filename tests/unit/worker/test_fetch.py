@@ -16,6 +16,7 @@ from skirret.brokers.memory import MemoryBroker
 from skirret.errors import BackendError, OperationalError
 from skirret.message import Record
 from skirret.outcome import Ack
+from skirret.worker import fetch
 from skirret.worker.fetch import Fetcher, Told
 from tests.unit.worker.flaky import Faults, flaky
 from tests.unit.worker.flaky import fails as failing
@@ -167,6 +168,34 @@ def test_a_settlement_whose_answer_was_lost_is_not_carried_out_twice(bench: Benc
     bench.until(lambda: bench.of("settled"))
     assert bench.size().held == bench.size().ready == 0
     assert set(bench.backend.fetch(["a"])) == {"a"}
+
+
+def test_an_outcome_does_not_wait_behind_a_take_that_will_find_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "LULL", 2.0)
+    bench.send("a")
+    bench.start()
+    (delivery,) = bench.take(10)
+    takes, seen = bench.faults.calls["take"], []
+    bench.faults.before["settle"] = lambda: seen.append(bench.faults.calls["take"])
+    bench.fetcher.want(10)
+    time.sleep(0.05)
+    bench.fetcher.settle([Ack(tag=delivery.tag)])
+    bench.until(lambda: bench.of("settled"))
+    assert seen == [takes], "nothing was left, so it was no use to look again before the outcome"
+    bench.send("b")
+    bench.until(lambda: len(bench.of("taken")) == 2, 2.0)
+
+
+def test_a_take_that_brought_all_that_was_wanted_is_followed_by_the_next_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "LULL", 30.0)
+    bench.send("a", "b")
+    bench.start()
+    bench.take(1)
+    bench.take(1)
 
 
 def test_what_an_old_incarnation_says_after_its_fence_never_reaches_the_messages_of_the_new_one() -> None:

@@ -142,12 +142,16 @@ class RedisBackend(ResultBackend):
 
     def _look(self, ear: Ear, wish: Wish, unsure: Sequence[str], deadline: clock.Deadline) -> dict[str, bytes]:
         """One round of `wait`: those that are finished, {} when it is time for the next round."""
-        found = self._finished(unsure, ear)
-        if found or deadline.passed():
-            return found
+        early = ear.is_early and not deadline.passed()
+        if not early:
+            found = self._finished(unsure, ear)
+            if found or deadline.passed():
+                ear.is_early = False
+                return found
         if unsure:
-            if ear.listen(unsure, deadline):
+            if ear.listen(unsure, deadline) or early:
                 found = self._finished(unsure, ear)
+                ear.is_early = not found
                 if found:
                     return found
             ear.found_none(wish, unsure)

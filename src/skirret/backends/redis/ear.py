@@ -117,6 +117,8 @@ class Ear:
         self._turn = 0
         self._next_look = 0.0
         self._deaf_until = 0.0
+        self.is_early = False
+        """What was looked for last was not finished yet, so it saves a look to listen first."""
         self._pipe, self._waker = socket.socketpair()
         self._pipe.setblocking(False)
         self._waker.setblocking(False)
