@@ -85,7 +85,7 @@ def from_object(source: Any, *, prefix: str, origin: Origin) -> Items:
     Raises:
         ImproperlyConfigured: without a prefix, old and new names stand side by side.
     """
-    found = dict(_members(source))
+    found = dict(_members(source, prefix))
     if not prefix:
         _refuse_mixture(found, origin)
     old: Items = []
@@ -104,13 +104,17 @@ def from_object(source: Any, *, prefix: str, origin: Origin) -> Items:
     return weakest + old + new + own
 
 
-def _members(source: Any) -> Iterator[tuple[str, Any]]:
-    """Name and value of what an object holds."""
+def _members(source: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Name and value of what an object holds; with a prefix nothing is read that cannot count.
+
+    Reading is not free of effects: Django's settings warn where one is read that will be no more.
+    """
     if isinstance(source, Mapping):
         yield from ((name, value) for name, value in source.items() if isinstance(name, str) and name[:1] != "_")
         return
     for name in dir(source):
-        if not name.startswith("_"):
+        counts = not prefix or name.startswith(prefix) or name == "TIME_ZONE" or canonical(name, prefix) in OPTIONS
+        if counts and not name.startswith("_"):
             try:
                 yield name, getattr(source, name)
             except AttributeError:

@@ -127,6 +127,20 @@ def test_a_namespace_counts_only_what_stands_behind_it():
     assert conf.CELERY_TASK_TIME_LIMIT == 5
 
 
+def test_what_stands_before_a_namespace_is_not_even_read():
+    class Settings:
+        CELERY_TASK_TIME_LIMIT = 5
+        TIME_ZONE = "Europe/Paris"
+
+        @property
+        def EMAIL_BACKEND(self):  # noqa: N802  Django warns where a setting is read that will be no more
+            raise DeprecationWarning("will be no more")
+
+    conf = loaded(Settings(), namespace="CELERY")
+    assert conf.task_time_limit == 5
+    assert conf.timezone == "Europe/Paris"
+
+
 def test_a_misspelt_name_behind_a_namespace_is_found():
     with pytest.raises(ImproperlyConfigured, match="did you mean task_acks_late"):
         loaded({"CELERY_TASK_ACK_LATE": True}, namespace="CELERY")
