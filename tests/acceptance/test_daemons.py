@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import re
 import signal
 import socket
+import subprocess
 import sys
+import sysconfig
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import skirret
 from skirret.worker.pidfile import lives, owner
-from tests.acceptance.faulty import Project, wait_until
+from tests.acceptance.faulty import Project, wait_until, worker_children
 from tests.acceptance.processes import run, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
@@ -29,9 +34,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
 
 
 @contextlib.contextmanager
-def background(project: Project, options: str, env: dict[str, str] | None = None) -> Iterator[int]:
+def background(
+    project: Project, options: str, env: dict[str, str] | None = None, program: str = "skirret"
+) -> Iterator[int]:
     """A worker in the background for the length of a ``with`` block; its process id."""
-    status, said = run(f"skirret -A daemon_app worker -D {options}", project.directory, project.env | (env or {}))
+    status, said = run(f"{program} -A daemon_app worker -D {options}", project.directory, project.env | (env or {}))
     found = re.search(r"runs in the background: process (\d+), log ", said)
     assert found, said
     assert status == 0
@@ -93,6 +100,50 @@ def test_the_settings_may_say_it_too_and_the_app_is_then_imported_as_that(projec
         assert (project.directory / "skirret.pid").read_text() == f"{pid}\n"
         (gid, _, umask), *_ = project.send("who").get(timeout=20)
     assert (gid, umask) == (group, 0o27)
+
+
+def reachable_python(user: int) -> tuple[str, dict[str, str]]:
+    """A Python that another user may run, and what it needs to find all that this one finds; "" if there is none."""
+    source = Path(skirret.__file__).parents[1]
+    env = {"PYTHONPATH": f"{source}{os.pathsep}{sysconfig.get_path('purelib')}"}
+    for found in (sys.executable, f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"):
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            probe = [found, "-c", "import skirret.cli.root, msgspec"]
+            subprocess.run(probe, user=user, extra_groups=[], env=env, check=True, capture_output=True)
+            return found, env
+    return "", {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser can become another user")
+def test_a_worker_that_root_starts_for_nobody_runs_its_tasks_as_nobody_and_leaves_nothing_of_roots(monkeypatch):
+    nobody = pwd.getpwnam("nobody")
+    python, env = reachable_python(nobody.pw_uid)
+    if not python:
+        pytest.skip("every Python of this version lies where other users may not go")
+    monkeypatch.delenv("SKIRRET_HOME", raising=False)
+    with tempfile.TemporaryDirectory(prefix="skirret-nobody-") as name:  # pytest's own directories are root's alone
+        directory = Path(name)
+        os.chown(directory, nobody.pw_uid, nobody.pw_gid)
+        project = Project(directory, module="daemon_app")
+        files = "--pidfile=%n.pid --logfile=logs/%n.log -l INFO"
+        options, program = f"-c 2 -n w1@%h --uid nobody {files}", f"{python} -m skirret"
+        with background(project, options, env, program) as pid, contextlib.closing(project.app):
+            assert owners(pid) == {nobody.pw_uid}
+            (gid, groups, _), *_ = project.send("who").get(timeout=20)
+            assert (gid, groups) == (nobody.pw_gid, os.getgrouplist("nobody", nobody.pw_gid))
+            made = [directory / "w1.pid", directory / "logs" / "w1.log"]
+            assert {path.stat().st_uid for path in made} == {nobody.pw_uid}
+        assert not (directory / "w1.pid").exists()
+
+
+def owners(worker: int) -> set[int]:
+    """The users, by all their ids, that a worker and its processes run as."""
+    template, children = worker_children(worker)
+    found: set[int] = set()
+    for pid in (worker, template, *children):
+        (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("Uid:"))
+        found |= set(map(int, line.split()[1:]))
+    return found
 
 
 def test_children_are_started_afresh_where_forking_is_not_wanted(project):
