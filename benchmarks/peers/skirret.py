@@ -24,8 +24,9 @@ class Adapter(Peer):
     """Its prefork pool; `send_many` for many."""
 
     def workers(self, concurrency: int) -> list[list[str]]:
-        command = [sys.executable, "-m", "skirret", "--quiet", "-A", __name__, "worker", "--loglevel", "WARNING"]
-        return [[*command, "--concurrency", str(concurrency)]]
+        servers = ["--broker", redis_url(), "--result-backend", redis_url()]
+        command = [sys.executable, "-m", "skirret", "--quiet", *servers, "-A", __name__]
+        return [[*command, "worker", "--loglevel", "WARNING", "--concurrency", str(concurrency)]]
 
     def call(self, args: tuple[Any, ...]) -> Any:
         return echo.delay(*args)
