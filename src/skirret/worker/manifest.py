@@ -65,6 +65,7 @@ class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
         queues: the queues that the app declares, the default queue first.
         commands: names of the app's own remote commands, older names too.
         hooks: names of the hooks of the worker (not of single runs) that somebody listens to.
+        logs: whether the app has receivers that set up logging, so that its handlers want the supervisor's records too.
         threads: names of threads that the import left running; they make fork unsafe.
         seconds: how long the import took.
         sources: the app's own source files, if they are to be watched.
@@ -79,6 +80,7 @@ class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
     queues: list[DeclaredQueue]
     commands: list[str] = []
     hooks: list[str] = []
+    logs: bool = False
     threads: list[str] = []
     seconds: float = 0.0
     sources: list[str] = []

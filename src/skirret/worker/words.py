@@ -11,16 +11,19 @@ import msgspec
 
 from skirret.worker.frames import LENGTH
 
+LOG = "log"
+"""Stands for a hook's name where a word is a log record, as ``LogForwarder`` makes it."""
+
 
 class Word(msgspec.Struct, array_like=True):
     """Down: call the hooks of this name, or answer this command.
 
     Args:
-        hook: the hook's name; empty for a command.
+        hook: the hook's name; empty for a command, `LOG` for a log record.
         raw: the message that it is about, as the broker has it.
         queue: where that message waited.
         deliveries: counted deliveries before this one.
-        values: what else the hook is told; or the command's ``name`` and ``arguments``.
+        values: what else the hook is told; or the command's ``name`` and ``arguments``; or the record.
         id: of a command, for its answer.
     """
 

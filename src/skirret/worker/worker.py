@@ -28,6 +28,7 @@ from skirret.worker.child.slots import SLOTS
 from skirret.worker.events.node import node_events
 from skirret.worker.fetch import Fetcher, Told
 from skirret.worker.handler_line import HandlerLine, NodeHooks
+from skirret.worker.log_forwarder import LogForwarder
 from skirret.worker.loop import Loop
 from skirret.worker.manifest import Manifest
 from skirret.worker.options import WorkerOptions, WrongArguments
@@ -103,6 +104,8 @@ class Worker:
         self.signals = Signals(self.loop)
         self.broken = False
         self.remote: RemoteLine | None = None
+        self.forwarder: LogForwarder | None = None
+        """Hands the log to handlers of the app, if it sets up any; under ``solo`` they are in this process."""
         self._was_ready = False
 
     def run(self) -> int:
@@ -125,7 +128,7 @@ class Worker:
             if kind != "solo":
                 children, slots = self._size(manifest, kind)
                 self._assemble(manifest, pool, kind, children, slots)
-                if manifest.hooks or manifest.commands:
+                if manifest.hooks or manifest.commands or manifest.logs:
                     pool.handler = HandlerLine(self.loop)
                     self._hand_over(pool.handler)
                 self._catch_signals()
@@ -171,8 +174,10 @@ class Worker:
         return self._ended()
 
     def _hand_over(self, handler: Commander) -> None:
-        """Let the handler call hooks of the worker, and carry out the app's own commands."""
+        """Let the handler call hooks of the worker and log handlers, and carry out the app's own commands."""
         self.supervisor.hooks = NodeHooks(handler, self.manifest.hooks)
+        if self.forwarder is not None:
+            self.forwarder.carrier = handler
         if self.remote is not None:
             self.remote.node.handler = OwnCommands(self.loop, handler)
 
@@ -198,6 +203,8 @@ class Worker:
             self.loop.call_later(interval, self._heart)
 
     def _tell_end(self) -> None:
+        if self.forwarder is not None:
+            self.forwarder.end()
         if self.supervisor.hooks is not None:
             self.supervisor.hooks.stopped()
 
@@ -229,6 +236,9 @@ class Worker:
         options = self.options
         logfile = node_path(options.logfile or conf.worker_logfile or "", self.hostname) or None
         logs.setup_from(conf, options.loglevel, logfile, json=options.log_json, color=options.color)
+        if manifest.logs and kind != "solo":
+            hijacked = bool(conf.worker_hijack_root_logger)
+            self.forwarder = LogForwarder(self.loop, logging.getLogger() if hijacked else logs.logger)
         self.manifest, self.conf = manifest, conf
         broker, backend, shared = self._connect()
         queues = self._queues(manifest, conf)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skirret import signals
 from skirret.control.custom import registered
 from skirret.middleware.stack import NODE_HOOKS
 from skirret.worker.child.node import worker_node
@@ -87,6 +88,7 @@ def describe(app: Skirret) -> Manifest:
             for queue in app.queues.values()
         ],
         commands=sorted(registered()),
+        logs=bool(signals.setup_logging or signals.after_setup_logger),
         hooks=sorted(app.middleware.heard() & NODE_HOOKS),
     )
 

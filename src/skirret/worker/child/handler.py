@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from skirret import context
 from skirret.control.custom import registered
 from skirret.errors import InvalidTaskError, NotRegistered
+from skirret.worker.child import forwarded
 from skirret.worker.child.received import MessageSeen, RequestSeen
 from skirret.worker.frames import Splitter
-from skirret.worker.words import Answer, Word, pack, unpack_word
+from skirret.worker.words import LOG, Answer, Word, pack, unpack_word
 
 if TYPE_CHECKING:
     from skirret.app import Skirret
@@ -59,7 +60,10 @@ class Handler:
         self.node = node
 
     def carry_out(self, word: Word) -> None:
-        """Call the hooks of a word; what they raise is logged."""
+        """Call the hooks of a word, or the app's log handlers; what they raise is logged."""
+        if word.hook == LOG:
+            forwarded.emit(word.values)
+            return
         hooks = self.app.middleware
         calls = getattr(hooks, word.hook)
         if not calls:
