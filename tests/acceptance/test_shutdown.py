@@ -47,7 +47,8 @@ def test_shortly_before_the_grace_is_over_tasks_are_told_and_what_is_interrupted
         wait_until(lambda: project.size().ready >= 1)
         assert time.monotonic() - began < 2.0, "what had not begun is back at once"
         assert program.wait(20) == 0
-        assert time.monotonic() - began < 3.0 + 1.5
+        took = time.monotonic() - began  # a margin for a busy machine: tasks that nobody ends take 60 s
+        assert took < 3.0 + 5.0, f"{took:.2f} s:\n{program.said()}"
     for name in ("leaves", "goes_on"):
         assert name not in results or results[name].state == "PENDING", "it was interrupted, and has not failed"
     if pool == "prefork":
