@@ -85,3 +85,17 @@ def test_a_signal_that_the_supervisor_did_not_mean_ends_no_child(project):
     assert result.get(timeout=PATIENCE) == "steady"
     assert is_alive(child)
     assert told_of(project, "steady") == ["begin", "end"]
+
+
+@pytest.mark.parametrize("pool", ["threads", "asyncio", "gevent", "eventlet"])
+@pytest.mark.parametrize("word", [None, "INT"])
+def test_a_child_with_one_slot_of_another_pool_dies_of_the_signal_too(tmp_path, pool, word):
+    with project_at(tmp_path) as project, project.worker(f"-P {pool} -c 1"):
+        doomed = (project.tasks.anap if pool == "asyncio" else project.tasks.nap).delay("doomed", 60.0)
+        until(lambda: "begin doomed" in project.ledger())
+        child = project.app.control.inspect().stats()["w1@h"]["pool"]["processes"][0]
+        doomed.revoke(terminate=True, signal=word, wait=True, timeout=PATIENCE)
+        is_revoked(doomed, "terminated")
+        until(lambda: not is_alive(child), CLEAN_UP - 1.0)
+        assert project.tasks.mark.delay("after").get(timeout=PATIENCE) == "after"
+        assert told_of(project, "doomed") == ["begin"]
