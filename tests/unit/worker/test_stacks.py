@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import threading
 import time
 import uuid
@@ -13,7 +14,9 @@ import pytest
 
 from skirret import Skirret
 from skirret.testing.worker import worker
+from skirret.worker.child import stacks
 from skirret.worker.child.stacks import look
+from skirret.worker.frames import ASKED
 
 
 @pytest.fixture
@@ -63,6 +66,21 @@ def test_the_stack_of_each_running_task_is_told(app, pool):
 def test_nothing_is_told_while_nothing_runs(app):
     with worker(app, pool="threads", slots=2):
         assert list(look(None)) == []
+
+
+def test_a_pool_says_where_the_answer_is_sent_from_as_a_hub_must_not_wait_for_a_thread(monkeypatch):
+    sent, later = [], []
+    before = signal.getsignal(ASKED)
+    monkeypatch.setattr(stacks.PLACES, "apart", lambda work, *args: later.append((work, args)))
+    try:
+        stacks.answer(sent.append)
+        signal.raise_signal(ASKED)
+    finally:
+        signal.signal(ASKED, before)
+    assert sent == [], "it may have come in the middle of a report"
+    ((work, args),) = later
+    work(*args)
+    assert [found.stacks for found in sent] == [[]]
 
 
 def test_a_task_that_blocks_the_event_loop_is_named_with_the_place(app, caplog):

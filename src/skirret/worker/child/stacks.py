@@ -26,13 +26,19 @@ _RUNNERS = {("single.py", "run_one"), ("coroutines.py", "_attempt"), ("coroutine
 """The functions whose local ``execution`` says which task runs below them."""
 
 
+def _in_a_thread(work: Callable[..., object], *args: object) -> None:
+    threading.Thread(target=work, args=args, name="skirret-stacks", daemon=True).start()
+
+
 class _Places:
     """Where else tasks of this child are than in threads; the pool says it once.
 
-    `coroutines` and `greenlets` give those of its slots.
+    `coroutines` and `greenlets` give those of its slots. `apart` does something soon, in nobody's midst: to start a
+    thread waits for it, and where that is patched a signal may come in the hub, which must not wait.
     """
 
     def __init__(self) -> None:
+        self.apart: Callable[..., object] = _in_a_thread
         self.coroutines: Callable[[], Iterable[Any]] = tuple
         self.greenlets: Callable[[], Iterable[Any]] = tuple
 
@@ -46,7 +52,7 @@ def answer(report: Callable[[Stacks], object]) -> None:
     def asked(_signum: int, frame: FrameType | None) -> None:
         found = Stacks(list(look(frame)))
         # Not from here: this may have come in the middle of a report.
-        threading.Thread(target=report, args=(found,), name="skirret-stacks", daemon=True).start()
+        PLACES.apart(report, found)
 
     signal.signal(ASKED, asked)
     signal.siginterrupt(ASKED, False)

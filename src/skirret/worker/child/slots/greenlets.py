@@ -80,6 +80,7 @@ class Greenlets:
         """Run until the supervisor wants no more; running tasks finish."""
         signal.signal(signal.SIGURG, self._nudged)
         signal.siginterrupt(signal.SIGURG, False)
+        PLACES.apart = self._spawn
         PLACES.greenlets = lambda: [
             place for guard in self._guards if guard.seq and (place := getattr(guard, "place", None))
         ]
