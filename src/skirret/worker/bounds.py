@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
+
+logger = logging.getLogger("skirret.worker")
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -17,3 +21,17 @@ class Bounds(msgspec.Struct, frozen=True):
     tasks: int | None = None
     memory: int | None = None
     cap: int | None = None
+
+    def without_children(self) -> Bounds:
+        """The bounds of a pool that has no child to replace: none; says so if some were asked for."""
+        asked = {
+            "worker_max_tasks_per_child": self.tasks,
+            "worker_max_memory_per_child": self.memory,
+            "worker_memory_cap_per_child": self.cap,
+        }
+        if names := [name for name, bound in asked.items() if bound]:
+            logger.warning(
+                "The pool solo has no child that could be replaced or ended; it does not heed %s. Any other pool does.",
+                ", ".join(names),
+            )
+        return Bounds()

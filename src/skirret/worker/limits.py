@@ -56,7 +56,7 @@ class TimeLimits:
         self._dispatcher = dispatcher
         self._overdue = overdue
         self._timer: Timer | None = None
-        self._complained = False
+        self._complained: set[str] = set()
 
     def change(self, task: str, hard: float | None, soft: float | None) -> None:
         """From now on messages of `task` that come are limited so (seconds; None is without).
@@ -71,7 +71,10 @@ class TimeLimits:
     def stall_of(self, head: Head) -> Stall | None:
         """How long a message's task may run without a heartbeat; None is without end."""
         limit = self._tasks[head.task].stall_limit
-        if not limit or not self.kills:
+        if not limit:
+            return None
+        if not self.kills:
+            self._complain("a task that gives no heartbeat", "stall limits", limit, head.task)
             return None
         self._watch(LOOK)
         return Stall(limit)
@@ -82,19 +85,24 @@ class TimeLimits:
         hard = head.timelimit[0] or traits.time_limit or None
         soft = head.timelimit[1] or traits.soft_time_limit or None
         if hard is not None and not self.kills:
-            if not self._complained:
-                self._complained = True
-                logger.warning(
-                    "The pool solo cannot stop a task that runs too long: hard time limits (here %g s of %s) are "
-                    "not enforced. Any other pool enforces them.",
-                    hard,
-                    head.task,
-                )
+            self._complain("a task that runs too long", "hard time limits", hard, head.task)
             hard = None
         if hard is None and soft is None:
             return None
         self._watch(LOOK)
         return hard, soft
+
+    def _complain(self, whom: str, kind: str, limit: float, task: str) -> None:
+        """Say once that limits of this kind hold on any pool but this one."""
+        if kind not in self._complained:
+            self._complained.add(kind)
+            logger.warning(
+                "The pool solo cannot stop %s: %s (here %g s of %s) are not enforced. Any other pool enforces them.",
+                whom,
+                kind,
+                limit,
+                task,
+            )
 
     def _watch(self, seconds: float) -> None:
         if self._timer is None:

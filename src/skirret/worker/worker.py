@@ -153,8 +153,8 @@ class Worker:
 
         app = load_app(self.options, self.hostname)
         manifest = describe(app)
-        if self.options.reload:
-            raise ImproperlyConfigured("--reload needs child processes, and the pool solo has none; take another pool")
+        if asked := "--reload" if self.options.reload else "--autoscale" if self.options.autoscale else "":
+            raise ImproperlyConfigured(f"{asked} needs child processes, and the pool solo has none; take another pool")
         self.service.follow(manifest.settings)
         pool = SoloPool(self.loop, self._heard())
         self._assemble(manifest, pool, "solo", 1, 1)
@@ -235,8 +235,9 @@ class Worker:
         conf = Conf.from_plain(manifest.settings)
         options = self.options
         logfile = node_path(options.logfile or conf.worker_logfile or "", self.hostname) or None
-        logs.setup_from(conf, options.loglevel, logfile, json=options.log_json, color=options.color)
-        if manifest.logs and kind != "solo":
+        terminal, solo = sys.stdout, kind == "solo"  # what tasks of solo print goes to the log from now on
+        logs.setup_from(conf, options.loglevel, logfile, json=options.log_json, color=options.color, redirect=solo)
+        if manifest.logs and not solo:
             hijacked = bool(conf.worker_hijack_root_logger)
             self.forwarder = LogForwarder(self.loop, logging.getLogger() if hijacked else logs.logger)
         self.manifest, self.conf = manifest, conf
@@ -246,6 +247,8 @@ class Worker:
             purged = sum(broker.purge(queue.name) for queue in queues)
             logger.warning("Purged %d message(s).", purged)
         rules = Rules(manifest.tasks, conf, stores_results=backend.enabled, grace=self.options.grace)
+        if solo:
+            rules.bounds = rules.bounds.without_children()
         self.supervisor = Supervisor(self.loop, rules)
         self.fetcher = self._new_fetcher(broker, backend, shared, queues, rules)
         self.supervisor.attach(pool, self.fetcher)
@@ -262,8 +265,8 @@ class Worker:
         if not self.options.quiet:
             names = [queue.name for queue in queues]
             text = banner(manifest, self.hostname, pool=kind, children=children, slots=slots, queues=names)
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            terminal.write(text)
+            terminal.flush()
 
     def _new_fetcher(
         self,
