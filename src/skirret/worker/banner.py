@@ -26,7 +26,6 @@ def banner(manifest: Manifest, hostname: str, *, pool: str, children: int, slots
     names = sorted(name for name in manifest.tasks if not name.startswith("celery."))
     lines += ["", f"  tasks ({len(names)})"]
     lines += [f"    . {name}" for name in names]
-    lines += _unenforced(manifest)
     if manifest.threads:
         lines += [
             "",
@@ -35,15 +34,3 @@ def banner(manifest: Manifest, hostname: str, *, pool: str, children: int, slots
             "  Start threads and open connections when the first task needs them instead.",
         ]
     return "\n".join(lines) + "\n"
-
-
-def _unenforced(manifest: Manifest) -> list[str]:
-    """What tasks ask for and this version does not do yet: better said at the start than found out later."""
-    asked = {
-        "rate limits": [name for name, task in manifest.tasks.items() if task.rate_limit is not None],
-    }
-    return [
-        f"\n  This version does not enforce {what} yet; set for: {', '.join(sorted(names))}."
-        for what, names in asked.items()
-        if names
-    ]
