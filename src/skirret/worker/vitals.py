@@ -61,9 +61,11 @@ class Vitals:
         return found
 
     def slots(self) -> tuple[int, int]:
-        """How many slots run something, and how many there are."""
+        """How many slots run something, and how many there are; of a child that is to go only those that still run."""
         children = [child for child in list(self.supervisor.pool.children) if child.ready]
-        return sum(min(child.held(), child.slots) for child in children), sum(child.slots for child in children)
+        used = [min(child.held(), child.slots) for child in children]
+        free = [child.slots - busy for child, busy in zip(children, used, strict=True) if not child.condemned]
+        return sum(used), sum(used) + sum(free)
 
     def sentence(self) -> str:
         """All of it in one line."""

@@ -37,12 +37,11 @@ def stats(node: Node) -> dict[str, Any]:
 
 
 def _pool(node: Node) -> dict[str, Any]:
-    children = [child for child in node.children if not child.isolated]
     conf = node.conf
     most = conf.worker_max_tasks_per_child
     return {
         "implementation": f"skirret.worker.pool:{node.kind}",
-        "max-concurrency": sum(child.slots for child in children),
+        "max-concurrency": node.supervisor.pool.size,
         "processes": [child.pid for child in node.children if child.pid],
         "max-tasks-per-child": most or "N/A",
         "put-guarded-by-semaphore": False,
