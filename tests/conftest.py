@@ -18,6 +18,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 OURS = ("SKIRRET_", "CELERY_", "C_FORCE_ROOT")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run write what only a run can know."""
+    parser.addoption("--write-pools-page", action="store_true", help="write docs/pools.md from what tests/pools shows")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Forget the machine's settings, also for the processes that tests start."""
     for name in [name for name in os.environ if name.startswith(OURS)]:
