@@ -150,8 +150,7 @@ async def test_each_key_does_to_a_real_worker_what_its_label_says(tmp_path, url,
                 await pilot.press("plus")
                 await shows(pilot, lambda: said(f"{NODE}: pool will grow"))
                 await shows(pilot, lambda: running_of(naps) == 3)
-                # Threads are made with their child: one of three has come beside the one that two tasks still keep.
-                assert await slots() == (3 if pool == "prefork" else 5)
+                assert await slots() == 3
                 for nap in naps:
                     await choose(nap.id)
                     await press_and_confirm(pilot, "t")
