@@ -85,8 +85,10 @@ class Turns:
             began = time.perf_counter()
             with self.session(entry, self.plan.concurrency) as session:
                 found = dict(drain.drain(session, self.server, headline, count, SECONDS_FOR_PACE))
-            rate = found.get(drain.rate_of(headline), count / (time.perf_counter() - began))
-            if count / rate > ENOUGH or count >= self.plan.most_tasks:
+            rate = found.get(drain.rate_of(headline))  # None if all was done before anybody looked
+            if count >= self.plan.most_tasks:
+                return rate or count / (time.perf_counter() - began)
+            if rate is not None and count / rate > ENOUGH:
                 return rate
             count *= 10
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.faulty import Project, wait_until
-from tests.acceptance.processes import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -83,10 +82,17 @@ def test_a_new_task_in_a_new_file_is_served_and_the_file_is_watched_from_then_on
         assert worker.stop() == 0
 
 
-def test_a_pool_without_children_refuses_to_reload(project):
+def test_a_pool_without_children_begins_anew_with_its_worker(project):
     write(project, HELPER.format(version=1))
-    status, said = run("skirret -A daemon_app worker -P solo --reload", project.directory, project.env)
-    assert (status, "--reload needs child processes, and the pool solo has none" in said) == (78, True)
+    with project.worker("-P solo --reload") as worker:
+        worker.wait_until_it_says("Watching")
+        assert project.send("version").get(timeout=20) == 1
+        write(project, "VERSION = 2 +\n")
+        worker.wait_until_it_says("The app cannot be imported now, so this worker goes on as it is:")
+        assert project.send("version").get(timeout=20) == 1
+        write(project, HELPER.format(version=3))
+        wait_until(lambda: project.send("version").get(timeout=20) == 3)
+        assert worker.stop() == 0
 
 
 def test_hup_is_not_obeyed_as_long_as_the_app_cannot_be_imported(project):

@@ -27,7 +27,7 @@ class Feature:
         group: the heading that it stands under.
         words: what it is, in Markdown.
         worker: the worker that it is shown on, a key of ``stage.WORKERS``.
-        refusing: the pools that refuse it: what needs a child that can be ended or replaced, and no more.
+        refusing: the pools that refuse it: what needs a child that can be killed or added, and no more.
         otherwise: the pools in which it has another meaning.
         proof: what shows it.
     """

@@ -17,6 +17,7 @@ from skirret.logs import get_task_logger
 from skirret.worker.control import control_command, inspect_command
 
 VERSION = 1
+BEGAN = time.monotonic()
 
 app = Skirret("pools")
 logger = get_task_logger(__name__)
@@ -135,8 +136,8 @@ def retried(self, key):
 
 @app.task
 def where():
-    """The process that runs tasks, and which code it has."""
-    return [os.getpid(), VERSION]
+    """The process that runs tasks, which code it has, and when that was imported."""
+    return [os.getpid(), VERSION, BEGAN]
 
 
 @app.task

@@ -216,32 +216,24 @@ def new_code(at: Stage, version: int) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-@feature(SIZE, "`control pool_restart`: new code, running tasks finish", refusing=SOLO)
-def pool_restart(at: Stage) -> str | None:
+@feature(SIZE, "`control pool_restart`: new code, running tasks finish")
+def pool_restart(at: Stage) -> None:
     running = at.send("nap", "restarted", 0.8)
     at.begun("restarted")
     new_code(at, 2)
-    reply = at.tell("pool_restart")
-    if at.solo:
-        assert running.get(timeout=PATIENCE) == "restarted"
-        return refused(reply)
-    assert reply == {"ok": "reload started"}
+    assert at.tell("pool_restart") == {"ok": "reload started"}
     wait_until(lambda: at.send("where").get(timeout=PATIENCE)[1] == 2, PATIENCE)
     assert running.get(timeout=PATIENCE) == "restarted"
     assert at.starts("restarted") == 1
-    return None
 
 
-@feature(SIZE, "`--reload`", refusing=SOLO, worker="roomy")
-def reload(at: Stage) -> str | None:
-    if at.solo:
-        return refused_to_start(at, "--reload")
+@feature(SIZE, "`--reload`", worker="roomy")
+def reload(at: Stage) -> None:
     with at.another("--reload") as worker:
         worker.wait_until_it_says("Watching")
         new_code(at, 3)
         worker.wait_until_it_says("pools_app.py changed", PATIENCE)
         wait_until(lambda: at.send("where").get(timeout=PATIENCE)[1] == 3, PATIENCE)
-    return None
 
 
 @feature(QUEUES, "`control add_consumer`, `cancel_consumer`, `inspect active_queues`")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import msgspec
+from msgspec.structs import replace
 
 logger = logging.getLogger("skirret.worker")
 
@@ -22,16 +23,11 @@ class Bounds(msgspec.Struct, frozen=True):
     memory: int | None = None
     cap: int | None = None
 
-    def without_children(self) -> Bounds:
-        """The bounds of a pool that has no child to replace: none; says so if some were asked for."""
-        asked = {
-            "worker_max_tasks_per_child": self.tasks,
-            "worker_max_memory_per_child": self.memory,
-            "worker_memory_cap_per_child": self.cap,
-        }
-        if names := [name for name, bound in asked.items() if bound]:
+    def without_cap(self) -> Bounds:
+        """The bounds of a pool in which nothing can be killed; says so if a cap was asked for."""
+        if self.cap:
             logger.warning(
-                "The pool solo has no child that could be replaced or ended; it does not heed %s. Any other pool does.",
-                ", ".join(names),
+                "The pool solo has no child that could be killed; it does not heed worker_memory_cap_per_child. "
+                "Any other pool does."
             )
-        return Bounds()
+        return replace(self, cap=None)

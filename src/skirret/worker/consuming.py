@@ -9,6 +9,10 @@ from collections.abc import Callable, Sequence
 from skirret.brokers.base import Broker, Consumer, Queue
 from skirret.coordination import pauses
 from skirret.coordination.base import Coordination
+from skirret.errors import ImproperlyConfigured
+from skirret.settings import Conf
+from skirret.worker.manifest import DeclaredQueue
+from skirret.worker.options import WorkerOptions
 
 logger = logging.getLogger("skirret.worker")
 
@@ -129,3 +133,41 @@ class Consuming:
             logger.warning("Queue %r is %s.", name, "paused: nothing is taken from it" if name in paused else "resumed")
         self.paused = paused
         return bool(ours)
+
+
+def chosen_queues(options: WorkerOptions, declared: Sequence[DeclaredQueue], conf: Conf, hostname: str) -> list[Queue]:
+    """The queues that a worker is to consume at first.
+
+    Args:
+        options: what the command line asks (``-Q``, ``-X``).
+        declared: the app's queues.
+        conf: its settings.
+        hostname: the node's name, after which its own queue is called (``worker_direct``).
+
+    Raises:
+        ImproperlyConfigured: a queue is not declared and must be, or none is left.
+    """
+    queues = {
+        queue.name: Queue(
+            name=queue.name,
+            exchange=queue.exchange,
+            routing_key=queue.routing_key,
+            exchange_type=queue.exchange_type,
+            max_priority=queue.max_priority,
+        )
+        for queue in declared
+    }
+    names = options.queues or list(queues)
+    unknown = [name for name in names if name not in queues]
+    if unknown and not conf.task_create_missing_queues:
+        raise ImproperlyConfigured(
+            f"-Q names {', '.join(unknown)}, which task_queues does not declare, and task_create_missing_queues "
+            "is off. Declare them, or turn it on."
+        )
+    excluded = set(options.exclude or ())
+    chosen = [queues.get(name) or Queue(name=name) for name in names if name not in excluded]
+    if conf.worker_direct:  # by Celery's names
+        chosen.append(Queue(name=f"{hostname}.dq2", exchange="C.dq2", routing_key=hostname))
+    if not chosen:
+        raise ImproperlyConfigured("no queue is left to consume: -X excludes all of them")
+    return chosen

@@ -1,10 +1,14 @@
-"""The pool that is no pool: the worker's own process runs the tasks."""
+"""The pool that is no pool: the worker's own process runs the tasks.
+
+Where another pool replaces a child, this worker begins anew by the same command line, as HUP makes it.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 
+from skirret import clock
 from skirret.worker.board import Chalk
 from skirret.worker.child_line import ChildLine
 from skirret.worker.frames import Ready, Up
@@ -12,6 +16,9 @@ from skirret.worker.loop import Loop
 from skirret.worker.manifest import Manifest
 from skirret.worker.options import WorkerOptions
 from skirret.worker.pool import Heard
+
+AGAIN = 10.0
+"""Seconds after which a worker that could not begin anew, because its app cannot be imported, tries it once more."""
 
 
 class SoloPool:
@@ -21,10 +28,22 @@ class SoloPool:
         loop: the supervisor's loop, which runs in another thread.
         heard: whom to tell.
         slots: how many tasks run at a time.
+        options: what the command line asks.
+        anew: makes the worker begin anew, once it is known that the app can be imported; None where it cannot.
     """
 
-    def __init__(self, loop: Loop, heard: Heard, slots: int = 1) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        heard: Heard,
+        slots: int = 1,
+        options: WorkerOptions | None = None,
+        anew: Callable[[], object] | None = None,
+    ) -> None:
         self._heard = heard
+        self._anew = anew
+        self._options = options
+        self._next_try = 0.0
         self.kills = False
         self.alive_within = 0.0
         self.quota: Callable[[int], int | None] = lambda _number: None
@@ -35,6 +54,10 @@ class SoloPool:
     def chalk(self) -> Chalk:
         """What the slots write on the board of their line with."""
         return Chalk(os.dup(self.child.board.fd), self.child.slots)
+
+    def start(self) -> None:
+        """Bound the life of the one child, if it is to be bounded."""
+        self.child.quota = self.quota(self.child.number)
 
     def stop(self) -> None:
         """Ask the main thread to finish what it runs and leave."""
@@ -64,19 +87,26 @@ class SoloPool:
 
     @property
     def renewing(self) -> bool:
-        """It never is."""
+        """The app is not imported anew beside the one that runs."""
         return False
 
     def restart(self, imported: Callable[[Manifest], object], options: WorkerOptions | None = None) -> None:
-        """The app is in this very process.
+        """Begin anew: nobody is told that the app `imported`, for that is another worker's matter then.
 
         Raises:
-            ValueError: always.
+            ValueError: with other options than the command line's that is not possible.
         """
-        raise ValueError("the pool solo has the app in its own process; restart the worker instead")
+        if self._anew is None or (options is not None and options != self._options):
+            raise ValueError("the pool solo begins anew by its own command line: name further modules there, with -I")
+        self._anew()
 
     def condemn(self, child: ChildLine) -> None:
-        """Nothing can replace the main thread."""
+        """The child's time is over: begin anew. Until that is possible it serves on."""
+        child.quota = self.quota(child.number)
+        now = clock.monotonic()
+        if self._anew is not None and now >= self._next_try:
+            self._next_try = now + AGAIN
+            self._anew()
 
     def replace(self, child: ChildLine) -> None:
         """Nothing can replace the main thread."""

@@ -25,6 +25,7 @@ from skirret.settings.transports import broker_options, coordination_options, re
 from skirret.worker import RESTART
 from skirret.worker.banner import banner
 from skirret.worker.child.slots import SLOTS
+from skirret.worker.consuming import chosen_queues
 from skirret.worker.events.node import node_events
 from skirret.worker.fetch import Fetcher, Told
 from skirret.worker.handler_line import HandlerLine, NodeHooks
@@ -102,6 +103,7 @@ class Worker:
         self.service = Service(options, self.hostname, started)
         self.loop = Loop()
         self.signals = Signals(self.loop)
+        self.trial = Trial(options, self.hostname, self.loop.call_from_thread)
         self.broken = False
         self.remote: RemoteLine | None = None
         self.forwarder: LogForwarder | None = None
@@ -150,14 +152,19 @@ class Worker:
         from skirret.worker.child.link import Link
         from skirret.worker.child.node import worker_node
         from skirret.worker.child.process import serve_link
+        from skirret.worker.child.sources import source_files
 
         app = load_app(self.options, self.hostname)
         manifest = describe(app)
-        if asked := "--reload" if self.options.reload else "--autoscale" if self.options.autoscale else "":
-            raise ImproperlyConfigured(f"{asked} needs child processes, and the pool solo has none; take another pool")
+        if self.options.reload:
+            manifest.sources = source_files()
+        if self.options.autoscale:
+            raise ImproperlyConfigured("--autoscale needs a pool that can grow, and solo has one slot; take another")
         self.service.follow(manifest.settings)
-        pool = SoloPool(self.loop, self._heard())
+        anew = lambda: self.trial.then(self.supervisor.ending.restart)  # noqa: E731
+        pool = SoloPool(self.loop, self._heard(), options=self.options, anew=anew)
         self._assemble(manifest, pool, "solo", 1, 1)
+        pool.start()
         if manifest.hooks or manifest.commands:
             self._hand_over(HandlerThread(Handler(app, worker_node(app, self.hostname, self.options))))
         self._catch_signals()
@@ -242,13 +249,13 @@ class Worker:
             self.forwarder = LogForwarder(self.loop, logging.getLogger() if hijacked else logs.logger)
         self.manifest, self.conf = manifest, conf
         broker, backend, shared = self._connect()
-        queues = self._queues(manifest, conf)
+        queues = chosen_queues(options, manifest.queues, conf, self.hostname)
         if self.options.purge:
             purged = sum(broker.purge(queue.name) for queue in queues)
             logger.warning("Purged %d message(s).", purged)
         rules = Rules(manifest.tasks, conf, stores_results=backend.enabled, grace=self.options.grace)
         if solo:
-            rules.bounds = rules.bounds.without_children()
+            rules.bounds = rules.bounds.without_cap()
         self.supervisor = Supervisor(self.loop, rules)
         self.fetcher = self._new_fetcher(broker, backend, shared, queues, rules)
         self.supervisor.attach(pool, self.fetcher)
@@ -313,32 +320,6 @@ class Worker:
         self.supervisor.fenced()
         self.fetcher.start()
 
-    def _queues(self, manifest: Manifest, conf: Conf) -> list[Queue]:
-        declared = {
-            queue.name: Queue(
-                name=queue.name,
-                exchange=queue.exchange,
-                routing_key=queue.routing_key,
-                exchange_type=queue.exchange_type,
-                max_priority=queue.max_priority,
-            )
-            for queue in manifest.queues
-        }
-        names = self.options.queues or list(declared)
-        excluded = set(self.options.exclude or ())
-        unknown = [name for name in names if name not in declared]
-        if unknown and not conf.task_create_missing_queues:
-            raise ImproperlyConfigured(
-                f"-Q names {', '.join(unknown)}, which task_queues does not declare, and task_create_missing_queues "
-                "is off. Declare them, or turn it on."
-            )
-        chosen = [declared.get(name) or Queue(name=name) for name in names if name not in excluded]
-        if conf.worker_direct:
-            chosen.append(own_queue(self.hostname))
-        if not chosen:
-            raise ImproperlyConfigured("no queue is left to consume: -X excludes all of them")
-        return chosen
-
     def _pool_kind(self, manifest: Manifest) -> str:
         kind = self.options.pool or str(Conf.from_plain(manifest.settings).worker_pool)
         kind = PROCESSES.get(kind, kind)
@@ -360,7 +341,7 @@ class Worker:
 
     def _catch_signals(self) -> None:
         signal.set_wakeup_fd(self.loop.wakeup_fd, warn_on_full_buffer=False)
-        self.signals.catch(self.supervisor, Trial(self.options, self.hostname, self.loop.call_from_thread))
+        self.signals.catch(self.supervisor, self.trial)
 
     def _frames(self, *args: object) -> None:
         self.supervisor.frames(*args)  # type: ignore[arg-type]
@@ -384,11 +365,6 @@ class Worker:
         logger.critical("The app cannot be imported any more; this worker stops: %s", exc)
         self.broken = True
         self.supervisor.ending.warm()
-
-
-def own_queue(hostname: str) -> Queue:
-    """The queue of one worker alone (``worker_direct``), by Celery's names."""
-    return Queue(name=f"{hostname}.dq2", exchange="C.dq2", routing_key=hostname)
 
 
 def _cpus() -> int:

@@ -1,28 +1,19 @@
-"""The bounds of children: a pool that has none says which of them it does not heed."""
+"""The bounds of children: a pool that has none says which it does not heed."""
 
 from __future__ import annotations
 
 import logging
 
-import pytest
-
 from skirret.worker.bounds import Bounds
 
 
-@pytest.mark.parametrize(
-    "bounds, named",
-    [
-        (Bounds(tasks=5), "worker_max_tasks_per_child"),
-        (Bounds(memory=1000, cap=2000), "worker_max_memory_per_child, worker_memory_cap_per_child"),
-    ],
-)
-def test_a_pool_without_children_names_what_it_does_not_heed(caplog, bounds, named):
+def test_a_pool_in_which_nothing_can_be_killed_says_that_it_heeds_no_cap(caplog):
     with caplog.at_level(logging.WARNING, "skirret.worker"):
-        assert bounds.without_children() == Bounds()
+        assert Bounds(tasks=3, memory=1000, cap=2000).without_cap() == Bounds(tasks=3, memory=1000)
     (record,) = caplog.records
-    assert f"does not heed {named}. " in record.getMessage()
+    assert "does not heed worker_memory_cap_per_child" in record.getMessage()
 
 
 def test_nothing_is_said_where_nothing_was_asked(caplog):
-    assert Bounds().without_children() == Bounds()
+    assert Bounds(tasks=3).without_cap() == Bounds(tasks=3)
     assert caplog.records == []
