@@ -131,32 +131,25 @@ def stall_limit(at: Stage) -> str | None:
 
 @feature(CHILDREN, "`--max-tasks-per-child`", worker="strict")
 def max_tasks_per_child(at: Stage) -> None:
-    if at.solo:
-        return begins_anew(at)
-    runs = [at.send("where").get(timeout=PATIENCE)[0] for _ in range(13)]
-    assert max(runs.count(pid) for pid in runs) <= 4
-    assert len(set(runs)) >= 4
-    return None
+    lives = [life(at) for _ in range(13)]
+    assert max(lives.count(one) for one in lives) <= 4
+    assert len(set(lives)) >= 4
 
 
 @feature(CHILDREN, "`--max-memory-per-child`", worker="strict")
 def max_memory_per_child(at: Stage) -> None:
-    grow = ("grow", 180, 0.1)
-    if at.solo:
-        return begins_anew(at, *grow)
-    grown = at.send(*grow, **UNHURRIED).get(timeout=PATIENCE)
-    wait_until(lambda: not is_alive(grown), PATIENCE)
+    before = life(at)
+    grown = at.send("grow", 180, 0.1, **UNHURRIED).get(timeout=PATIENCE)
+    at.worker.wait_until_it_says("has grown to", PATIENCE)
+    wait_until(lambda: life(at) > before if at.solo else not is_alive(grown), PATIENCE)
     assert at.starts("grow-180") == 1
-    return None
 
 
-def begins_anew(at: Stage, *cause: Any) -> None:
-    """The whole worker begins anew in its process, which may take a while; until then it serves on."""
-    _, _, before = at.send("where").get(timeout=PATIENCE)
-    if cause:
-        at.send(*cause, **UNHURRIED).get(timeout=PATIENCE)
-    wait_until(lambda: at.send("where").get(timeout=PATIENCE)[2] > before, PATIENCE)
-    assert at.send("where").get(timeout=PATIENCE)[0] == at.worker.pid
+def life(at: Stage) -> float:
+    """Tells children apart: by process, or under solo, whose worker begins anew in its own, by when that was."""
+    pid, _, began = at.send("where").get(timeout=PATIENCE)
+    assert not at.solo or pid == at.worker.pid
+    return float(began if at.solo else pid)
 
 
 @feature(CHILDREN, "`--memory-cap-per-child` kills a child that grows over it", worker="strict", refusing=SOLO)

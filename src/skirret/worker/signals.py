@@ -48,7 +48,7 @@ class Signals:
         }
         for number, end in ends.items():
             cold = end == ending.quit
-            action = partial(_shut_down, supervisor, number.name, end, cold=cold)
+            action = partial(shut_down, supervisor, number.name, end, cold=cold)
             self._answer(number, partial(trial.then, action) if end == ending.restart else action)
         self._answer(signal.SIGUSR1, partial(_tell_stacks, supervisor))
 
@@ -64,8 +64,8 @@ class Signals:
         signal.signal(number, handler)
 
 
-def _shut_down(supervisor: Supervisor, name: str, end: Callable[[], object], *, cold: bool) -> None:
-    """Tell the node's hooks, then do it."""
+def shut_down(supervisor: Supervisor, name: str, end: Callable[[], object], *, cold: bool = False) -> None:
+    """Tell the node's hooks of the signal `name`, then do what it asks (`end`)."""
     if supervisor.hooks is not None:
         supervisor.hooks.shutting_down(name, "Cold" if cold or not supervisor.ending.running else "Warm", 0)
     end()

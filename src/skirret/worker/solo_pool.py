@@ -29,7 +29,8 @@ class SoloPool:
         heard: whom to tell.
         slots: how many tasks run at a time.
         options: what the command line asks.
-        anew: makes the worker begin anew, once it is known that the app can be imported; None where it cannot.
+        anew: makes the worker begin anew, if the app can be imported, and else calls what it is given; None where
+            no worker can begin anew.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class SoloPool:
         heard: Heard,
         slots: int = 1,
         options: WorkerOptions | None = None,
-        anew: Callable[[], object] | None = None,
+        anew: Callable[[Callable[[], object]], object] | None = None,
     ) -> None:
         self._heard = heard
         self._anew = anew
@@ -56,7 +57,7 @@ class SoloPool:
         return Chalk(os.dup(self.child.board.fd), self.child.slots)
 
     def start(self) -> None:
-        """Bound the life of the one child, if it is to be bounded."""
+        """Let the one child serve for a life, if that is to be bounded."""
         self.child.quota = self.quota(self.child.number)
 
     def stop(self) -> None:
@@ -98,15 +99,16 @@ class SoloPool:
         """
         if self._anew is None or (options is not None and options != self._options):
             raise ValueError("the pool solo begins anew by its own command line: name further modules there, with -I")
-        self._anew()
+        self._anew(bool)
 
     def condemn(self, child: ChildLine) -> None:
-        """The child's time is over: begin anew. Until that is possible it serves on."""
-        child.quota = self.quota(child.number)
+        """The child's time is over: begin anew. If that fails it serves on, and it is tried again later."""
         now = clock.monotonic()
-        if self._anew is not None and now >= self._next_try:
-            self._next_try = now + AGAIN
-            self._anew()
+        if self._anew is None or now < self._next_try:
+            self.start()
+            return
+        self._next_try = now + AGAIN
+        self._anew(self.start)
 
     def replace(self, child: ChildLine) -> None:
         """Nothing can replace the main thread."""

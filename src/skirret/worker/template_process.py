@@ -133,7 +133,8 @@ def _fresh(their_end: socket.socket) -> Process:
 
 def _fork(their_end: socket.socket) -> Process:
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        if stream is not None:
+            stream.flush()
     gc.collect()
     gc.freeze()  # a collection in one of the two must not copy the pages of the other
     pid = os.fork()
@@ -181,7 +182,10 @@ class _Fork:
     def wait(self, timeout: float | None = None) -> int:
         deadline = None if timeout is None else time.monotonic() + timeout
         while self._code is None:
-            pid, status = os.waitpid(self.pid, 0 if deadline is None else os.WNOHANG)
+            try:
+                pid, status = os.waitpid(self.pid, 0 if deadline is None else os.WNOHANG)
+            except ChildProcessError:  # whoever started us has children's ends ignored, so nobody knows how it ended
+                pid, status = self.pid, 0
             if pid:
                 self._code = os.waitstatus_to_exitcode(status)
             elif deadline is not None and time.monotonic() >= deadline:

@@ -27,17 +27,24 @@ class Trial:
         self._call = call
         self._runs = threading.Lock()
 
-    def then(self, action: Callable[[], object]) -> None:
-        """Import on a thread; if that succeeds, call `action` on the loop, else say why nothing happens."""
-        threading.Thread(target=self._run, args=(action,), name="skirret-trial", daemon=True).start()
+    def then(self, action: Callable[[], object], otherwise: Callable[[], object] = bool) -> None:
+        """Import on a thread; if that succeeds, call `action` on the loop, else say why nothing happens.
 
-    def _run(self, action: Callable[[], object]) -> None:
+        Args:
+            action: what is tried for.
+            otherwise: called on the loop where that fails, or another trial is on its way.
+        """
+        threading.Thread(target=self._run, args=(action, otherwise), name="skirret-trial", daemon=True).start()
+
+    def _run(self, action: Callable[[], object], otherwise: Callable[[], object]) -> None:
         if not self._runs.acquire(blocking=False):
-            return  # one is on its way
+            self._call(otherwise)
+            return
         try:
             self._import()
         except (SkirretError, OSError) as exc:
             logger.error("The app cannot be imported now, so this worker goes on as it is:\n%s", exc)  # noqa: TRY400
+            self._call(otherwise)
         else:
             self._call(action)
         finally:

@@ -40,7 +40,7 @@ from skirret.worker.remote.node import Node
 from skirret.worker.remote.own import Commander, OwnCommands
 from skirret.worker.rules import Rules
 from skirret.worker.service import Service
-from skirret.worker.signals import Signals
+from skirret.worker.signals import Signals, shut_down
 from skirret.worker.solo_pool import SoloPool
 from skirret.worker.supervisor import Supervisor
 from skirret.worker.template_line import AppFailed
@@ -161,8 +161,7 @@ class Worker:
         if self.options.autoscale:
             raise ImproperlyConfigured("--autoscale needs a pool that can grow, and solo has one slot; take another")
         self.service.follow(manifest.settings)
-        anew = lambda: self.trial.then(self.supervisor.ending.restart)  # noqa: E731
-        pool = SoloPool(self.loop, self._heard(), options=self.options, anew=anew)
+        pool = SoloPool(self.loop, self._heard(), options=self.options, anew=self._begin_anew)
         self._assemble(manifest, pool, "solo", 1, 1)
         pool.start()
         if manifest.hooks or manifest.commands:
@@ -179,6 +178,11 @@ class Worker:
         pool.close()
         self._let_go()
         return self._ended()
+
+    def _begin_anew(self, otherwise: Callable[[], object]) -> None:
+        """As HUP does, if the app can be imported."""
+        supervisor = self.supervisor
+        self.trial.then(lambda: shut_down(supervisor, "SIGHUP", supervisor.ending.restart), otherwise)
 
     def _hand_over(self, handler: Commander) -> None:
         """Let the handler call hooks of the worker and log handlers, and carry out the app's own commands."""

@@ -107,3 +107,27 @@ begun.line.close()
 print(json.dumps(["skirret.brokers.sqlite" in sys.modules, begun.process.wait(10)]))
 """)
     assert told == [True, 0]
+
+
+def test_where_the_ends_of_children_are_ignored_nobody_knows_how_it_ended() -> None:
+    told = run("""
+import signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+begun = begin_early(WorkerOptions(app="no_such_app"))
+begun.line.recv(65536)
+begun.line.close()
+print(json.dumps(begun.process.wait(10)))
+""")
+    assert told == 0
+
+
+def test_a_worker_without_standard_output_can_be_forked() -> None:
+    told = run("""
+out, sys.stdout = sys.stdout, None
+begun = begin_early(WorkerOptions(app="no_such_app"))
+sys.stdout = out
+begun.line.recv(65536)
+begun.line.close()
+print(json.dumps(begun.process.wait(10)))
+""")
+    assert told == 0
