@@ -76,6 +76,31 @@ def test_lines_reach_the_apps_log_after_its_handler_process_died(tmp_path: Path)
         assert lines(tmp_path / "app.log", "another one is started")
 
 
+BROKEN = """
+import os
+@signals.after_setup_logger.connect
+def add(logger, **more):
+    class Away(logging.Handler):
+        def emit(self, record):
+            if record.process != os.getpid():  # of the supervisor
+                raise ConnectionError("the log server is away")
+    logging.getLogger("skirret.worker").addHandler(to_file())
+    logging.getLogger("skirret.worker").addHandler(Away())
+"""
+
+
+def test_a_log_handler_that_raises_does_not_end_the_process_that_it_lives_in(tmp_path: Path) -> None:
+    (tmp_path / "logged.py").write_text(ADDED + BROKEN)
+    with running("skirret -A logged worker -n w@h -c 1 -l info", tmp_path) as worker:
+        worker.wait_until_it_says("ready.")
+        wait_until(lambda: lines(tmp_path / "app.log", "ready."))
+        status, _ = run("skirret -A logged call logged.works --wait", tmp_path)
+        assert status == 0
+        wait_until(lambda: lines(tmp_path / "app.log", "received"))
+        wait_until(lambda: "ConnectionError: the log server is away" in worker.said())
+        assert "another one is started" not in worker.said()
+
+
 def test_without_such_receivers_no_process_is_made_for_them(tmp_path: Path) -> None:
     (tmp_path / "logged.py").write_text(ADDED)
     with running("skirret -A logged worker -n w@h -c 1 -l info", tmp_path) as worker:
