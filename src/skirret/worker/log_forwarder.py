@@ -36,11 +36,16 @@ class LogForwarder(logging.Handler):
         target.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Have a record forwarded soon."""
+        """Have a record forwarded soon; one that cannot be put into words is no concern of the code that logs."""
         if len(self._waiting) >= MOST_WAITING:
             self._dropped += 1
             return
-        self._waiting.append(plain(record))
+        try:
+            values = plain(record)
+        except Exception:  # noqa: BLE001  what logging's own handlers do: arguments may be objects of any kind
+            self.handleError(record)
+            return
+        self._waiting.append(values)
         if not self._asked:
             self._asked = True
             self._loop.call_from_thread(self.flush)

@@ -87,6 +87,20 @@ def test_records_of_any_thread_are_handed_over_on_the_loop(target: logging.Logge
     assert carrier.texts()[-1] == "late"
 
 
+def test_a_record_that_cannot_be_put_into_words_is_told_of_and_harms_nobody_who_logs(
+    target: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop, carrier = Calls(), Carrier()
+    forwarder = LogForwarder(loop, target)  # type: ignore[arg-type]
+    forwarder.carrier = carrier
+    target.handlers[:] = [forwarder]  # and not pytest's own, which raises
+    target.info("%d tasks", "no number")
+    target.info("fine")
+    loop.turn()
+    assert carrier.texts() == ["fine"]
+    assert "TypeError" in capsys.readouterr().err
+
+
 def test_what_comes_too_fast_is_counted_and_nobody_waits(target: logging.Logger) -> None:
     loop, carrier = Calls(), Carrier()
     forwarder = LogForwarder(loop, target)  # type: ignore[arg-type]
