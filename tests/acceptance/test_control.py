@@ -189,6 +189,21 @@ def test_terminate_ends_a_running_task_and_no_other(project, options, signal):
     assert project.ledger().count("begin neighbour") == 1
 
 
+def test_solo_ends_what_waits_and_refuses_only_what_runs(project):
+    with project.worker("-P solo"):
+        running = project.tasks.nap.delay("runs", 2.0)
+        until(lambda: project.ledger() == ["begin runs"])
+        waiting = project.tasks.mark.delay("waits")
+        due = project.tasks.mark.apply_async(("due",), countdown=2.0)
+        assert waiting.revoke(terminate=True, wait=True, timeout=5.0) == [{"w1@h": {"ok": "terminate: tasks unknown"}}]
+        (reply,) = project.app.control.terminate([running.id, due.id], reply=True, timeout=5.0)
+        assert "solo" in reply["w1@h"]["error"]
+        assert running.get(timeout=PATIENCE) == "runs"
+        is_revoked(waiting, "revoked")
+        is_revoked(due, "revoked")
+    assert project.ledger() == ["begin runs", "end runs"]
+
+
 def test_solo_refuses_to_terminate_and_says_why(project):
     with project.worker("-P solo"):
         result = project.tasks.nap.delay("n", 1.0)

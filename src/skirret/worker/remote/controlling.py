@@ -12,7 +12,7 @@ from skirret.brokers.base import Queue
 from skirret.control import revoking
 from skirret.worker.manifest import Manifest
 from skirret.worker.remote.node import Later, Node
-from skirret.worker.remote.revoked import Marked, sweep, terminate_running
+from skirret.worker.remote.revoked import Ended, Marked, number_of, sweep, terminate_running
 
 logger = logging.getLogger("skirret.worker")
 
@@ -35,18 +35,20 @@ def shutdown(node: Node, msg: str = "") -> Any:
 
 def revoke(node: Node, task_id: Any = (), terminate: bool = False, signal: Any = None) -> Any:
     """Keep tasks from starting, and end them if asked."""
+    number = number_of(signal) if terminate else 0
     ids = revoking.ids_of(task_id)
     marked = Marked(ids=frozenset(ids))
-    ended = terminate_running(node, marked, signal) if terminate else []
     sweep(node, marked)
+    ended = terminate_running(node, marked, number) if terminate else Ended([])
     logger.info("Revoked by a remote command: %s", ", ".join(ids))
 
     def remember() -> Any:
         if node.shared is not None:
             revoking.revoke(node.shared, ids)
         node.supervisor.loop.call_from_thread(lambda: sweep(node, marked))  # what was taken in the meantime
+        ended.check()  # no sooner: the tasks are revoked all the same
         if terminate:
-            return ok(f"terminate: {', '.join(ended) if ended else 'tasks unknown'}")
+            return ok(f"terminate: {', '.join(ended.ids) or 'tasks unknown'}")
         return ok(f"tasks {set(ids)!r} flagged as revoked")
 
     return Later(remember)
@@ -59,19 +61,21 @@ def terminate(node: Node, signal: Any = "SIGTERM", task_id: Any = ()) -> Any:
 
 def revoke_by_stamped_headers(node: Node, headers: Any = None, terminate: bool = False, signal: Any = None) -> Any:
     """Keep tasks with certain stamps from starting, and end them if asked."""
+    number = number_of(signal) if terminate else 0
     told = _stamps(headers)
     marked = Marked(stamps=frozenset(revoking.stamps_of(told)))
-    ended = terminate_running(node, marked, signal) if terminate else []
     sweep(node, marked)
+    ended = terminate_running(node, marked, number) if terminate else Ended([])
     logger.info("Revoked by a remote command: tasks stamped %s", told)
 
     def remember() -> Any:
         if node.shared is not None:
             revoking.revoke_stamps(node.shared, told)
         node.supervisor.loop.call_from_thread(lambda: sweep(node, marked))
+        ended.check()
         if not terminate:
             return ok(f"headers {told!r} flagged as revoked, but not terminated")
-        return ok(f"headers {told!r} flagged as revoked, terminated: {', '.join(ended) or 'none'}")
+        return ok(f"headers {told!r} flagged as revoked, terminated: {', '.join(ended.ids) or 'none'}")
 
     return Later(remember)
 

@@ -47,25 +47,35 @@ def sweep(node: Node, marked: Marked) -> None:
     supervisor.pump()
 
 
-def terminate_running(node: Node, marked: Marked, signal: Any) -> list[str]:
-    """End tasks that run; their ids.
+@dataclass(slots=True)
+class Ended:
+    """What became of tasks that were to be ended while they ran."""
 
-    Args:
-        node: the worker.
-        marked: which.
-        signal: a name with or without ``SIG``, or a number; SIGTERM by default.
+    ids: list[str]
+    refused: bool = False
+    """Whether one of them runs on, because this pool cannot end it."""
 
-    Raises:
-        ValueError: no such signal.
-    """
-    number = number_of(signal)
-    if not node.supervisor.pool.kills:
-        raise ValueError("the pool solo cannot end a task that runs; use another pool, such as threads")
-    ended = []
+    def check(self) -> None:
+        """Complain if one runs on.
+
+        Raises:
+            ValueError: one does.
+        """
+        if self.refused:
+            raise ValueError("the pool solo cannot end a task that runs; use another pool, such as threads")
+
+
+def terminate_running(node: Node, marked: Marked, number: int) -> Ended:
+    """End tasks that run, by the signal `number`; what waits is not touched."""
+    ended = Ended([])
     for child, job, _ in list(node.running()):
-        if marked.means(job) and _end(node, child, job, number):
+        if not marked.means(job):
+            continue
+        if not (node.supervisor.pool.kills or number == signals.SIGUSR1):
+            ended.refused = True
+        elif _end(node, child, job, number):
             logger.warning("Task %s[%s] terminated (%s)", job.head.task, job.head.id, signals.Signals(number).name)
-            ended.append(job.head.id)
+            ended.ids.append(job.head.id)
     return ended
 
 
@@ -95,7 +105,7 @@ def _conclude(node: Node, job: Job, reason: str, signum: int | None = None) -> N
 
 
 def number_of(signal: Any) -> int:
-    """The number of a signal that a caller names.
+    """The number of a signal that a caller names, with or without ``SIG``, or by number; SIGTERM by default.
 
     Raises:
         ValueError: there is no such signal.
