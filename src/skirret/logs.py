@@ -108,13 +108,20 @@ class TextFormatter(logging.Formatter):
         format: %-style format of records made outside of tasks.
         task_format: the same for records made inside a task.
         datefmt: strftime format of ``asctime``; None is ISO-like with milliseconds.
+        task_datefmt: the same for records made inside a task.
         color: whether levels are coloured with ANSI sequences.
     """
 
     def __init__(
-        self, format: str | None = None, task_format: str | None = None, datefmt: str | None = None, color: bool = False
+        self,
+        format: str | None = None,
+        task_format: str | None = None,
+        datefmt: str | None = None,
+        task_datefmt: str | None = None,
+        color: bool = False,
     ) -> None:
         super().__init__(format or FORMAT, datefmt)
+        self._task_datefmt = task_datefmt
         self._plain = self._style
         self._in_task = logging.PercentStyle(task_format or TASK_FORMAT)
         self._in_task.validate()
@@ -122,10 +129,10 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         record.message = escape(record.getMessage())
-        if self.usesTime():
-            record.asctime = self.formatTime(record, self.datefmt)
         # The worker's own lines name the task themselves.
         inside = record.__dict__.get("task_id", "???") != "???" and not record.name.startswith("skirret.worker")
+        if self.usesTime():
+            record.asctime = self.formatTime(record, self._task_datefmt if inside else self.datefmt)
         text = (self._in_task if inside else self._plain).format(record)
         if self._color and record.levelno in _COLOURS:
             text = f"\x1b[{_COLOURS[record.levelno]}m{text}\x1b[0m"
@@ -253,6 +260,7 @@ def setup(
     format: str | None = None,
     task_format: str | None = None,
     datefmt: str | None = None,
+    task_datefmt: str | None = None,
     hijack_root: bool = True,
     stream: TextIO | None = None,
 ) -> logging.Handler:
@@ -264,7 +272,7 @@ def setup(
             log rotation; None is `stream`.
         json: one JSON object a line instead of text.
         color: None colours on a terminal only.
-        format, task_format, datefmt: see `TextFormatter`; ignored with `json`.
+        format, task_format, datefmt, task_datefmt: see `TextFormatter`; ignored with `json`.
         hijack_root: replace the root logger's handlers; else only Skirret's loggers get the handler.
         stream: None is stderr.
 
@@ -281,7 +289,7 @@ def setup(
     else:
         colored = logfile is None and wants_color(getattr(handler, "stream", None), color)
         try:
-            handler.setFormatter(TextFormatter(format, task_format, datefmt, colored))
+            handler.setFormatter(TextFormatter(format, task_format, datefmt, task_datefmt, colored))
         except ValueError as exc:
             raise ImproperlyConfigured(f"worker_log_format or worker_task_log_format cannot be used: {exc}") from None
     handler.addFilter(TaskContext())
@@ -336,6 +344,7 @@ def setup_from(
         format=plain,
         task_format=settings.get("worker_task_log_format"),
         datefmt=settings.get("worker_log_datefmt"),
+        task_datefmt=settings.get("worker_task_log_datefmt"),
         hijack_root=bool(settings.get("worker_hijack_root_logger", True)),
     )
     signals.after_setup_logger.send(sender=None, logger=logging.getLogger(), **told)

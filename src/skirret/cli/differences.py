@@ -21,6 +21,18 @@ DIFFERENCES: Final = (
     ),
     Difference("broker unset", "amqp on localhost", "the embedded file of the project's directory, with one warning"),
     Difference("environment", "CELERY_BROKER_URL, ...", "SKIRRET_* for each setting; Celery's names are honoured"),
+    Difference(
+        "bounds of revokes",
+        "CELERY_WORKER_REVOKES_MAX, CELERY_WORKER_REVOKE_EXPIRES, CELERY_WORKER_SUCCESSFUL_MAX, "
+        "CELERY_WORKER_SUCCESSFUL_EXPIRES",
+        "these variables are not read: revokes are kept beside the queues for three days, successes are not remembered",
+    ),
+    Difference("revoke of a delayed task", "recorded as REVOKED at once", "recorded as REVOKED when it comes due"),
+    Difference(
+        "pool_restart",
+        "with worker_pool_restarts only; imports the modules that it is given again",
+        "always; imports the app anew, new children take over, running tasks finish",
+    ),
     Difference("priority=9", "lowest on Redis", "highest on every broker (priority_order)"),
     Difference("naive eta, expires", "UTC", "the system's local time"),
     Difference("delays", "in the worker's memory", "in the broker"),

@@ -244,6 +244,23 @@ def importable(value: Any) -> Any:
     raise ValueError("a name, a path such as 'package.module:Class', or the class itself")
 
 
+def pool(value: Any) -> str:
+    """The name of a pool; a class of Celery's, or the path of one, is no pool of ours."""
+    if isinstance(value, str) and value and not (":" in value or "." in value):
+        return value
+    raise ValueError(
+        "the name of a pool, such as 'prefork' or 'threads'; a pool of your own is an entry point of the group "
+        "'skirret.pools', named here by that entry's name"
+    )
+
+
+def start_method(value: Any) -> str:
+    """How child processes begin."""
+    if value == "forkserver":
+        raise ValueError("'fork' or 'spawn': take 'spawn' for children that begin without the parent's memory")
+    return text(value)
+
+
 def secret(value: Any) -> str | bytes:
     """A password, as text or bytes."""
     if isinstance(value, str | bytes):

@@ -6,6 +6,15 @@ from typing import Any
 
 from skirret.settings.conf import Conf
 
+_OF_REDIS = {
+    "username": "redis_username",
+    "password": "redis_password",
+    "socket_timeout": "redis_socket_timeout",
+    "socket_keepalive": "redis_socket_keepalive",
+    "client_name": "redis_client_name",
+}
+"""Transport option -> the setting that says the same of the Redis result store."""
+
 
 def broker_options(conf: Conf) -> dict[str, Any]:
     """What the broker is opened with: ``broker_transport_options`` over ``priority_order`` and ``broker_use_ssl``."""
@@ -16,8 +25,8 @@ def broker_options(conf: Conf) -> dict[str, Any]:
 
 
 def result_options(conf: Conf) -> dict[str, Any]:
-    """What the result backend is opened with: ``result_backend_transport_options`` over ``redis_backend_use_ssl``."""
-    options: dict[str, Any] = {}
+    """What the result backend is opened with: ``result_backend_transport_options`` over the ``redis_`` settings."""
+    options = {name: conf[key] for name, key in _OF_REDIS.items() if conf.is_set(key)}
     if conf.redis_backend_use_ssl:
         options["ssl"] = conf.redis_backend_use_ssl
     return {**options, **(conf.result_backend_transport_options or {})}

@@ -53,25 +53,32 @@ class BrokerSettings(Section):
         "How long opening a connection to the broker may take.",
         unit="seconds",
         minimum=0,
+        unused="opening a connection is part of the call that needs it, which has a deadline of its own",
         old="BROKER_CONNECTION_TIMEOUT",
     )
     broker_connection_retry: bool = option(
-        True, "Whether a worker reconnects after it lost the broker.", old="BROKER_CONNECTION_RETRY"
+        True,
+        "Whether a worker reconnects after it lost the broker.",
+        unused="a worker that lost the broker always reconnects, and tries without end",
+        old="BROKER_CONNECTION_RETRY",
     )
     broker_connection_retry_on_startup: bool | None = option(
         None,
         "Whether a worker keeps trying if the broker is away at its start; as `broker_connection_retry` if unset.",
+        unused="a worker waits for a broker that is away, also at its start",
         old="BROKER_CONNECTION_RETRY_ON_STARTUP",
     )
     broker_connection_max_retries: int | None = option(
         100,
         "How often a worker tries to connect before it gives up; None or 0 never gives up.",
         minimum=0,
+        unused="a worker that lost the broker always reconnects, and tries without end",
         old="BROKER_CONNECTION_MAX_RETRIES",
     )
     broker_channel_error_retry: bool = option(
         False,
         "Whether a worker reconnects after an error of its channel, not only of its connection.",
+        unused="a worker reconnects after an error of the broker of whatever kind",
         old="BROKER_CHANNEL_ERROR_RETRY",
     )
     broker_failover_strategy: Any = option(
@@ -105,6 +112,7 @@ class BrokerSettings(Section):
         10,
         "How many connections a publishing process keeps open at most; None or 0 keeps none.",
         minimum=0,
+        unused="connections to the broker are not pooled",
         old="BROKER_POOL_LIMIT",
     )
     broker_pool_acquire_timeout: float | None = option(
@@ -112,6 +120,7 @@ class BrokerSettings(Section):
         "How long a publisher waits for a free connection; unset waits without end.",
         unit="seconds",
         minimum=0,
+        unused="connections to the broker are not pooled; `broker_publish_timeout` bounds a publish",
         old="BROKER_POOL_ACQUIRE_TIMEOUT",
     )
     broker_use_ssl: bool | dict[str, Any] | None = option(

@@ -51,7 +51,12 @@ class EventSettings(Section):
     control_exchange: str = option(
         "celery", "What the names of the exchanges of remote commands begin with.", old="CONTROL_EXCHANGE"
     )
-    events_executable: str | None = option(None, "Python that runs a detached monitor.", kind=kinds.path)
+    events_executable: str | None = option(
+        None,
+        "Python that runs a detached monitor.",
+        kind=kinds.path,
+        unused="this is read by the Python that runs already; `events --detach --executable` names another",
+    )
     events_gid: Any = option(None, "Group, by name or number, that a detached monitor changes to.")
     events_logfile: str | None = option(
         None, "File that the monitor logs to; standard error if unset.", kind=kinds.path

@@ -24,6 +24,7 @@ class GeneralSettings(Section):
     enable_utc: bool = option(
         True,
         "Whether moments in messages are written in UTC rather than in `timezone`.",
+        unused="moments in messages always carry their offset from UTC, and mean the same in every zone",
         old=("ENABLE_UTC", "CELERY_ENABLE_UTC"),
     )
     timezone: Any = option(
@@ -40,4 +41,8 @@ class GeneralSettings(Section):
         "More modules that a worker imports, beside `imports`; what the app's `include` argument fills.",
         old="CELERY_INCLUDE",
     )
-    override_backends: dict[str, Any] = option({}, "Result stores of your own: URL scheme to the path of a class.")
+    override_backends: dict[str, Any] = option(
+        {},
+        "Result stores of your own: URL scheme to the path of a class.",
+        unused="a result store of your own is an entry point of the group `skirret.backends`",
+    )

@@ -88,12 +88,14 @@ class ResultSettings(Section):
     result_backend_always_retry: bool = option(
         False,
         "Whether a failing result store is tried again rather than reported at once.",
+        unused="a worker keeps what its result store could not take, and tries again without end",
         old="CELERY_RESULT_BACKEND_ALWAYS_RETRY",
     )
     result_backend_max_retries: float = option(
         float("inf"),
         "How often a failing result store is tried again.",
         minimum=0,
+        unused="a worker keeps what its result store could not take, and tries again without end",
         old="CELERY_RESULT_BACKEND_MAX_RETRIES",
     )
     result_backend_base_sleep_between_retries_ms: int = option(
@@ -101,6 +103,7 @@ class ResultSettings(Section):
         "First pause before the result store is tried again.",
         unit="milliseconds",
         minimum=0,
+        unused="a worker keeps what its result store could not take, and tries again without end",
         old="CELERY_RESULT_BACKEND_BASE_SLEEP_BETWEEN_RETRIES_MS",
     )
     result_backend_max_sleep_between_retries_ms: int = option(
@@ -108,6 +111,7 @@ class ResultSettings(Section):
         "Longest pause before the result store is tried again.",
         unit="milliseconds",
         minimum=0,
+        unused="a worker keeps what its result store could not take, and tries again without end",
         old="CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS",
     )
     result_backend_thread_safe: bool = option(

@@ -12,19 +12,24 @@ class StoreSettings(Section):
     """Options of single result stores: Redis, SQL, MongoDB and memcached."""
 
     redis_host: str | None = option(
-        None, "Host of the Redis result store, for an address that does not say it.", old="CELERY_REDIS_HOST"
+        None,
+        "Host of the Redis result store, for an address that does not say it.",
+        unused="the address in `result_backend` says it",
+        old="CELERY_REDIS_HOST",
     )
     redis_port: int | None = option(
         None,
         "Port of the Redis result store, for an address that does not say it.",
         minimum=1,
         maximum=65535,
+        unused="the address in `result_backend` says it",
         old="CELERY_REDIS_PORT",
     )
     redis_db: int | None = option(
         None,
         "Database number of the Redis result store, for an address that does not say it.",
         minimum=0,
+        unused="the address in `result_backend` says it",
         old="CELERY_REDIS_DB",
     )
     redis_username: str | None = option(
@@ -37,11 +42,12 @@ class StoreSettings(Section):
         None,
         "How many connections to the Redis result store a process opens at most.",
         minimum=0,
+        unused="connections to Redis are not pooled, and a process opens only a few",
         old="CELERY_REDIS_MAX_CONNECTIONS",
     )
     redis_socket_timeout: float | None = option(
         120.0,
-        "How long an answer of the Redis result store may take.",
+        "How long an answer of the Redis result store may take; over 4 seconds counts as 4.",
         unit="seconds",
         minimum=0,
         old="CELERY_REDIS_SOCKET_TIMEOUT",
@@ -51,6 +57,7 @@ class StoreSettings(Section):
         "How long connecting to the Redis result store may take.",
         unit="seconds",
         minimum=0,
+        unused="connecting is part of the call that needs it, which has `redis_socket_timeout` in all",
         old="CELERY_REDIS_SOCKET_CONNECT_TIMEOUT",
     )
     redis_socket_keepalive: bool = option(
@@ -61,6 +68,7 @@ class StoreSettings(Section):
     redis_retry_on_timeout: bool = option(
         False,
         "Whether a read of the Redis result store that took too long is repeated.",
+        unused="the driver repeats no call by itself",
         old="CELERY_REDIS_RETRY_ON_TIMEOUT",
     )
     redis_backend_use_ssl: bool | dict[str, Any] | None = option(
@@ -74,12 +82,14 @@ class StoreSettings(Section):
         "Object, class or path that gives user name and password of the Redis result store.",
         kind=kinds.anything,
         secret=True,
+        unused="user name and password stand in the address, or in `redis_username` and `redis_password`",
     )
     redis_backend_health_check_interval: float | None = option(
         None,
         "After how long of silence a connection to the Redis result store is tested before use.",
         unit="seconds",
         minimum=0,
+        unused="a connection that was silent is looked at before use anyway",
     )
     redis_client_name: str | None = option(None, "Name that connections to the Redis result store show in CLIENT LIST.")
     database_url: str | None = option(

@@ -146,6 +146,7 @@ class TaskSettings(Section):
         2,
         "Version of the task messages that are written; Skirret writes 2 and reads 1 and 2.",
         choices=(2,),
+        unused="version 2 is the only one that is written",
         old="CELERY_TASK_PROTOCOL",
     )
     task_publish_retry: bool = option(
@@ -166,6 +167,7 @@ class TaskSettings(Section):
         3,
         "How many nested levels of arguments and results are shown in logs and events.",
         minimum=0,
+        unused="these texts show four levels, and are bounded by their length",
         old="CELERY_REPR_MAXLEVELS",
     )
     task_send_sent_event: bool = option(

@@ -18,16 +18,18 @@ class WorkerSettings(Section):
         minimum=0,
         old="CELERYD_CONCURRENCY",
     )
-    worker_pool: Any = option(
+    worker_pool: str = option(
         "prefork",
-        "What runs the tasks: prefork, processes, threads, asyncio, solo, gevent, eventlet or the path of a class.",
-        kind=kinds.importable,
+        "What runs the tasks: prefork, processes, threads, asyncio, solo, gevent, eventlet or the name of an entry "
+        "point of the group `skirret.pools`.",
+        kind=kinds.pool,
         old="CELERYD_POOL",
     )
     worker_pool_start_method: str = option(
         "fork",
         "How child processes begin: fork or spawn.",
-        choices=("fork", "spawn", "forkserver"),
+        kind=kinds.start_method,
+        choices=("fork", "spawn"),
         old="CELERYD_POOL_START_METHOD",
     )
     worker_prefetch_multiplier: int = option(
@@ -86,6 +88,8 @@ class WorkerSettings(Section):
     worker_deduplicate_successful_tasks: bool = option(
         False,
         "Whether a redelivered task that has already succeeded is acknowledged without a second run.",
+        unused="where one server keeps queue and results, what succeeded does not come back; elsewhere a run left out "
+        "could lose the next step of its chain",
         old="CELERYD_DEDUPLICATE_SUCCESSFUL_TASKS",
     )
     worker_detect_quorum_queues: bool = option(
