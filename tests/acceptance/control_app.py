@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from skirret import Skirret
+from skirret import Skirret, signals
 from skirret.worker.control import control_command, inspect_command
 
 app = Skirret("control_app")
@@ -55,6 +55,35 @@ def careful(name, number, stubborn=False):
     note("begin", name, os.getpid())
     while True:
         time.sleep(60.0)
+
+
+tidied = []
+"""Names of tasks that put the handlers of signals back as they were."""
+
+
+@app.task(name="control_app.tidy")
+def tidy(name):
+    """Sleep; TERM ends the task, by a handler that is in place only while it runs."""
+
+    def heard(_signum, _frame):
+        raise SystemExit
+
+    before = signal.signal(signal.SIGTERM, heard)
+    try:
+        note("begin", name, os.getpid())
+        time.sleep(60.0)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        tidied.append(name)
+
+
+@signals.worker_process_shutdown.connect
+def leave(**_more):
+    """Take a while, in a process that a tidy task ran in."""
+    for name in tidied:
+        note("leaving", name)
+        time.sleep(1.0)
+        note("left", name)
 
 
 @app.task(name="control_app.waits_for_a_program")

@@ -48,6 +48,15 @@ def test_a_tasks_own_handler_of_the_signal_cleans_up_and_the_task_is_revoked_for
     assert told_of(project, name) == ["begin", "heard", "cleaned"]
 
 
+def test_hooks_of_the_process_are_run_to_their_end_after_a_task_that_took_its_handler_away_again(project):
+    doomed = project.tasks.tidy.delay("tidy")
+    (child,) = begun(project, "tidy")
+    doomed.revoke(terminate=True, wait=True, timeout=PATIENCE)
+    is_revoked(doomed, "terminated")
+    until(lambda: not is_alive(child))
+    assert told_of(project, "tidy") == ["begin", "leaving", "left"]
+
+
 @pytest.mark.parametrize("word", [None, "INT", "QUIT", "HUP", "KILL", "USR2"])
 def test_a_task_without_a_handler_dies_of_the_signal_and_so_does_what_it_started(project, word):
     name = f"program-{word}"

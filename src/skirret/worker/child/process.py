@@ -101,6 +101,8 @@ def _end_if_meant(chalk: Chalk) -> None:
 
     def meant(_signum: int, _frame: FrameType | None) -> None:
         number = chalk.ended_by
+        if not any(map(chalk.runs, range(chalk.slots))):
+            return  # the task has ended, so it took its handler away itself: hooks of this process are run to their end
         if number and signal.getsignal(number) is ours.get(number):
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
