@@ -6,6 +6,7 @@ import platform
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from skirret.settings import Conf
 from skirret.url import mask
 from skirret.worker.manifest import Manifest
 
@@ -34,3 +35,9 @@ def banner(manifest: Manifest, hostname: str, *, pool: str, children: int, slots
             "  Start threads and open connections when the first task needs them instead.",
         ]
     return "\n".join(lines) + "\n"
+
+
+def without_effect(conf: Conf) -> str:
+    """One sentence on the settings that somebody set and that do nothing; empty if there are none."""
+    names = sorted(row.key for row in conf.unused())
+    return f"Set, but without effect: {', '.join(names)}; `skirret config show` tells why." if names else ""

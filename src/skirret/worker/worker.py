@@ -23,7 +23,7 @@ from skirret.nodes import node_name, node_path
 from skirret.settings import Conf
 from skirret.settings.transports import broker_options, coordination_options, result_options
 from skirret.worker import RESTART
-from skirret.worker.banner import banner
+from skirret.worker.banner import banner, without_effect
 from skirret.worker.child.slots import SLOTS
 from skirret.worker.consuming import chosen_queues
 from skirret.worker.events.node import node_events
@@ -252,6 +252,8 @@ class Worker:
             hijacked = bool(conf.worker_hijack_root_logger)
             self.forwarder = LogForwarder(self.loop, logging.getLogger() if hijacked else logs.logger)
         self.manifest, self.conf = manifest, conf
+        if idle := without_effect(conf):
+            logger.warning("%s", idle)
         broker, backend, shared = self._connect()
         queues = chosen_queues(options, manifest.queues, conf, self.hostname)
         if self.options.purge:
