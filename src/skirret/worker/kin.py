@@ -54,7 +54,8 @@ def _children(pid: int) -> list[int]:
     found: list[int] = []
     with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
-            found += map(int, (thread / "children").read_text(encoding="ascii").split())
+            with suppress(OSError):  # a thread that ends meanwhile: its children go to another one
+                found += map(int, (thread / "children").read_text(encoding="ascii").split())
     return found
 
 

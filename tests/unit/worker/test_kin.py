@@ -33,3 +33,11 @@ def test_a_process_that_is_gone_is_no_error():
     process = subprocess.Popen([sys.executable, "-c", "pass"])
     process.wait()
     kin.end(process.pid)
+
+
+def test_a_thread_that_ends_meanwhile_hides_no_children_of_the_others(tmp_path, monkeypatch):
+    alive = tmp_path / "2"
+    alive.mkdir()
+    (alive / "children").write_text("7 8 ")
+    monkeypatch.setattr(kin.Path, "iterdir", lambda _self: iter([tmp_path / "1", alive]))
+    assert kin._children(1) == [7, 8]
