@@ -112,7 +112,7 @@ class BrokerSettings(Section):
         10,
         "How many connections a publishing process keeps open at most; None or 0 keeps none.",
         minimum=0,
-        unused="connections to the broker are not pooled",
+        unused="each driver keeps the connections that it needs, and nobody waits for a free one",
         old="BROKER_POOL_LIMIT",
     )
     broker_pool_acquire_timeout: float | None = option(
@@ -120,7 +120,7 @@ class BrokerSettings(Section):
         "How long a publisher waits for a free connection; unset waits without end.",
         unit="seconds",
         minimum=0,
-        unused="connections to the broker are not pooled; `broker_publish_timeout` bounds a publish",
+        unused="nobody waits for a free connection; `broker_publish_timeout` bounds a publish",
         old="BROKER_POOL_ACQUIRE_TIMEOUT",
     )
     broker_use_ssl: bool | dict[str, Any] | None = option(

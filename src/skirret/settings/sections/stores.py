@@ -42,7 +42,7 @@ class StoreSettings(Section):
         None,
         "How many connections to the Redis result store a process opens at most.",
         minimum=0,
-        unused="connections to Redis are not pooled, and a process opens only a few",
+        unused="connections are opened as needed, and only a few are kept",
         old="CELERY_REDIS_MAX_CONNECTIONS",
     )
     redis_socket_timeout: float | None = option(
