@@ -45,7 +45,8 @@ def shape(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: shape(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [shape(value[0])] if value else []
+        shapes = [shape(inner) for inner in value]
+        return [one for number, one in enumerate(shapes) if one not in shapes[:number]]
     return "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value).__name__
 
 
@@ -67,28 +68,40 @@ def test_our_client_returns_when_the_last_of_both_sides_has_replied(fleet):
 @pytest.mark.parametrize("client", CLIENTS)
 def test_what_either_client_is_told_has_the_same_shape_from_both_workers(fleet, client):
     asked = look(fleet, client)
-    naps = [fleet.client(client).send_task("jobs.nap", (12.0,), queue=side) for side in (OURS, THEIRS)]
-    later = [fleet.client(client).send_task("jobs.add", (1, 2), queue=side, countdown=60) for side in (OURS, THEIRS)]
+    send = fleet.client(client).send_task
+    naps = [send("jobs.nap", (20.0,), queue=side) for side in (OURS, THEIRS) * 2]
+    later = [send("jobs.add", (1, 2), queue=side, countdown=60) for side in (OURS, THEIRS)]
     try:
-        active = until(lambda: (found := asked.active()) and len(found) == 2 and all(found.values()) and found)
+        active = until(lambda: (found := asked.active()) and sum(map(len, found.values())) == 4 and found)
         ours, theirs = shape(active[OUR_NODE]), shape(active[THEIR_NODE])
         assert ours == theirs
-        assert [entry["id"] for node in (OUR_NODE, THEIR_NODE) for entry in active[node]] == [nap.id for nap in naps]
+        for number, node in enumerate((OUR_NODE, THEIR_NODE)):
+            assert {entry["id"] for entry in active[node]} == {nap.id for nap in naps[number::2]}
         scheduled = asked.scheduled()
         assert shape(scheduled[OUR_NODE]) == shape(scheduled[THEIR_NODE])
         known = asked.query_task(naps[0].id, later[1].id)
         assert known[OUR_NODE][naps[0].id][0] == "active"
         assert known[THEIR_NODE][later[1].id][0] == "scheduled"
-        for command in ("reserved", "registered", "active_queues", "clock", "report", "revoked", "memdump"):
+        fleet.client(client).control.revoke(naps[0].id)
+        for command in ("registered", "active_queues", "clock", "report", "revoked", "memdump"):
             replies = getattr(asked, command)()
-            if command not in {"revoked", "reserved"}:
-                assert shape(replies[OUR_NODE]) == shape(replies[THEIR_NODE]), command
+            assert shape(replies[OUR_NODE]) == shape(replies[THEIR_NODE]), command
+        assert asked.memsample()[OUR_NODE].endswith(" MB")  # Celery's needs psutil for one
+        for node in (OUR_NODE, THEIR_NODE):
+            assert naps[0].id in asked.revoked()[node]
         assert asked.registered()[OUR_NODE] == asked.registered()[THEIR_NODE]
+        attributes = ("exchange", "serializer", "rate_limit", "ignore_result", "max_retries", "name", "nonsense")
+        assert asked.registered(*attributes)[OUR_NODE] == asked.registered(*attributes)[THEIR_NODE]
         stats = asked.stats()
-        assert set(stats[OUR_NODE]) == set(stats[THEIR_NODE])
-        for part in ("pool", "broker", "rusage"):
-            assert set(stats[OUR_NODE][part]) == set(stats[THEIR_NODE][part]), part
-        assert asked.conf()[OUR_NODE]["broker_url"].startswith("redis://")
+        for told in stats.values():
+            assert all(name.startswith("jobs.") and count > 0 for name, count in told.pop("total").items())
+        brokers = [set(stats[node].pop("broker")) for node in (OUR_NODE, THEIR_NODE)]
+        assert brokers[0] == brokers[1]
+        assert shape(stats[OUR_NODE]) == shape(stats[THEIR_NODE])
+        conf = asked.conf()
+        for node in (OUR_NODE, THEIR_NODE):
+            assert conf[node]["broker_url"].startswith("redis://")
+            assert conf[node]["result_expires"] == 120
         assert set(asked.hello("other@h")[OUR_NODE]) == {"revoked", "clock"}
     finally:
         for result in (*naps, *later):
@@ -98,6 +111,9 @@ def test_what_either_client_is_told_has_the_same_shape_from_both_workers(fleet, 
 COMMANDS = [
     ("rate_limit", {"task_name": "jobs.add", "rate_limit": "10/m"}),
     ("rate_limit", {"task_name": "nobody", "rate_limit": "10/m"}),
+    ("rate_limit", {"task_name": "jobs.add", "rate_limit": 0}),
+    ("rate_limit", {"task_name": "jobs.add", "rate_limit": "0"}),
+    ("rate_limit", {"task_name": "jobs.add", "rate_limit": None}),
     ("time_limit", {"task_name": "jobs.add", "soft": 10, "hard": 20}),
     ("time_limit", {"task_name": "nobody", "soft": 10, "hard": 20}),
     ("add_consumer", {"queue": "further"}),
@@ -111,6 +127,8 @@ COMMANDS = [
     ("heartbeat", {}),
     ("revoke", {"task_id": "some-id"}),
     ("revoke_by_stamped_headers", {"headers": {"a": "b"}}),
+    ("revoke_by_stamped_headers", {"headers": ["a=b"]}),
+    ("revoke_by_stamped_headers", {"headers": {"a": ["b", "c"]}, "terminate": True}),
     ("terminate", {"task_id": ["another-id"], "signal": "SIGTERM"}),
     ("no_such_command", {}),
 ]
@@ -123,6 +141,19 @@ def test_either_client_steers_both_workers_and_is_told_the_same(fleet, client):
         replies = control.broadcast(command, arguments, reply=True, timeout=1.0)
         told = {node: value for reply in replies for node, value in reply.items()}
         assert told[OUR_NODE] == told[THEIR_NODE], (command, told)
+
+
+def test_tasks_that_run_are_ended_by_their_stamps_and_both_workers_say_so(fleet):
+    stamped = {"stamped_headers": ["batch"], "batch": "b1"}
+    sent = [fleet.theirs.send_task("jobs.nap", (60.0,), queue=side, **stamped) for side in (OURS, THEIRS)]
+    until(lambda: all(fleet.ours.control.inspect(timeout=2.0).active().values()))
+    headers = {"batch": ["b1", "b2"], "other": "x"}
+    replies = fleet.ours.control.revoke_by_stamped_headers(headers, terminate=True, reply=True, timeout=5.0)
+    told = {node: value for reply in replies for node, value in reply.items()}
+    assert told[OUR_NODE] == told[THEIR_NODE] == {"ok": "headers defaultdict(<class 'set'>, {'batch': {'b1'}}) revoked"}
+    for result in sent:
+        with pytest.raises(Exception, match=r"terminated|revoked"):
+            result.get(timeout=10)
 
 
 def test_a_task_that_runs_here_is_terminated_by_celerys_client(fleet):

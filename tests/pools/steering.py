@@ -192,6 +192,7 @@ def autoscale(at: Stage) -> str | None:
     if at.solo:
         return refused_to_start(at, "--autoscale 4,2")
     with at.another("--autoscale 4,2"):
+        assert at.tell("stats")["autoscaler"] == {"max": 4, "min": 2, "current": 2, "qty": 0}
         scales(at, "scaled-by-option", 4, 2)
     return None
 

@@ -98,6 +98,11 @@ class Autoscaler:
         if self._timer is None:
             self._timer = self._loop.call_later(0.0, self._look)
 
+    @property
+    def load(self) -> int:
+        """How many slots would be busy now if there were enough of them."""
+        return load_of([child for child in self.pool.children if not child.condemned], self._dispatcher)
+
     def by_hand(self, change: int) -> int:
         """Change the size of the pool, and the bounds with it where it would leave them; the new size.
 
@@ -115,7 +120,7 @@ class Autoscaler:
     def _look(self) -> None:
         self._timer = self._loop.call_later(LOOK, self._look)
         size, now = self.pool.size, clock.monotonic()
-        load = load_of([child for child in self.pool.children if not child.condemned], self._dispatcher)
+        load = self.load
         if load >= size:
             self._full_at = now
         new = wanted(size, load, self.fewest, self.most, idle=now - self._full_at >= self._keepalive)

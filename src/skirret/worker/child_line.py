@@ -96,10 +96,11 @@ class ChildLine:
         self._last_seen: list[tuple[int, float]] | None = None
         self._loop = loop
         self._received = received
-        self._seq = 0
+        self.handed = 0
+        """Frames that it was given since it began; the last one's number."""
         self._splitter = Splitter()
         self._batches: deque[_Batch] = deque()
-        self._buffered = 0
+        self.buffered = 0  # bytes that wait for it to read
         self._ungiven: deque[int] = deque()  # permits that the pipe had no room for
         self._sock, self.child_sock = socket.socketpair()
         self.permits_read, self._permits_write = os.pipe()
@@ -125,7 +126,7 @@ class ChildLine:
             self.ready
             and not (self.condemned or self.stalled or self.alone)
             and len(self.outstanding) < self.most
-            and self._buffered < MAX_BUFFERED
+            and self.buffered < MAX_BUFFERED
         )
 
     def running(self) -> list[tuple[Job, float]]:
@@ -174,14 +175,14 @@ class ChildLine:
             self.quota = max(0, self.quota - len(jobs))
         for job in jobs:
             self.alone = self.alone or job.alone
-            self._seq += 1
-            self.outstanding[self._seq] = job
+            self.handed += 1
+            self.outstanding[self.handed] = job
             self.load += job.expected
             delivery = job.delivery
             if job.conclusion is None:
-                runs.append(Run(self._seq, delivery.raw, delivery.queue, delivery.deliveries))
+                runs.append(Run(self.handed, delivery.raw, delivery.queue, delivery.deliveries))
             else:
-                told = (self._seq, delivery.raw, delivery.queue, delivery.deliveries, job.conclusion)
+                told = (self.handed, delivery.raw, delivery.queue, delivery.deliveries, job.conclusion)
                 runs.append(Conclude(*told))
             size += len(delivery.raw)
             if size > MAX_BATCH_BYTES:
@@ -210,7 +211,7 @@ class ChildLine:
         seqs = self._drain()
         while self._batches and not self._batches[-1].sent:
             batch = self._batches.pop()
-            self._buffered -= len(batch.data)
+            self.buffered -= len(batch.data)
             seqs += batch.seqs
         for batch in self._batches:  # begun: its bytes must go through, but nothing of it gets a permit
             seqs += batch.seqs
@@ -328,7 +329,7 @@ class ChildLine:
     def _queue(self, runs: list[Run]) -> None:
         batch = _Batch(pack(runs), [run.seq for run in runs])
         self._batches.append(batch)
-        self._buffered += len(batch.data)
+        self.buffered += len(batch.data)
 
     def _write(self) -> None:
         while self._batches:
@@ -345,7 +346,7 @@ class ChildLine:
             if batch.sent < len(batch.data):
                 continue
             self._batches.popleft()
-            self._buffered -= len(batch.data)
+            self.buffered -= len(batch.data)
             self._permit(batch.seqs)
         if self._writing:
             self._writing = False

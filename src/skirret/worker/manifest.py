@@ -24,6 +24,7 @@ class TaskTraits(msgspec.Struct, kw_only=True, omit_defaults=True):
         rate_limit_scope: ``worker``, each for itself, or ``fleet``, all together.
         max_concurrency: how many may run at a time in the whole fleet; None is no limit.
         send_events: monitors may hear of it.
+        shown: further attributes by name, as text, for who asks about the task; those that are None are left out.
     """
 
     acks_late: bool = True
@@ -41,6 +42,7 @@ class TaskTraits(msgspec.Struct, kw_only=True, omit_defaults=True):
     rate_limit_scope: str = "worker"
     max_concurrency: int | None = None
     send_events: bool = True
+    shown: dict[str, str] = {}
 
 
 class DeclaredQueue(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -503,7 +503,7 @@ def test_a_large_frame_that_a_stuck_child_does_not_read_is_taken_back(stage: Sta
     head = Head(task="t", id="large")
     stage.supervisor.taken(Taken([(Delivery(tag=1, queue="q", raw=b"x" * 10_000_000), head)]))
     began = time.monotonic()
-    stage.until(lambda: stage.children[0]._seq > 1 or not stage.children[0].outstanding)
+    stage.until(lambda: stage.children[0].handed > 1 or not stage.children[0].outstanding)
     assert time.monotonic() - began < 0.2
 
 

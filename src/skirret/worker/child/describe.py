@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from skirret.app import Skirret
     from skirret.worker.options import WorkerOptions
 
+SHOWN = (
+    *("name", "serializer", "compression", "queue", "exchange", "exchange_type", "routing_key", "delivery_mode"),
+    *("priority", "expires", "default_retry_delay", "retry_backoff", "retry_backoff_max", "retry_jitter"),
+    *("autoretry_for", "track_started", "trail", "typing", "resultrepr_maxsize", "throws"),
+)
+"""Attributes of a task that its supervisor does not need, and tells those who ask: ``inspect registered ATTRIBUTE``."""
+
 
 def load_app(options: WorkerOptions, hostname: str) -> Skirret:
     """Import the app, apply the command line's settings, import its task modules, tell its hooks, and finalise it.
@@ -127,6 +134,7 @@ def _traits(task: Any) -> TaskTraits:
         rate_limit_scope=str(task.rate_limit_scope),
         max_concurrency=None if task.max_concurrency is None else int(task.max_concurrency),
         send_events=bool(task.send_events),
+        shown={name: str(value) for name in SHOWN if (value := getattr(task, name, None)) is not None},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,7 @@ def revoke_by_stamped_headers(node: Node, headers: Any = None, terminate: bool =
     number = number_of(signal) if terminate else 0
     told = _stamps(headers)
     marked = Marked(stamps=frozenset(revoking.stamps_of(told)))
+    hit = _stamps_that_run(node, told) if terminate else {}
     sweep(node, marked)
     ended = terminate_running(node, marked, number) if terminate else Ended([])
     logger.info("Revoked by a remote command: tasks stamped %s", told)
@@ -75,20 +77,34 @@ def revoke_by_stamped_headers(node: Node, headers: Any = None, terminate: bool =
         ended.check()
         if not terminate:
             return ok(f"headers {told!r} flagged as revoked, but not terminated")
-        return ok(f"headers {told!r} flagged as revoked, terminated: {', '.join(ended.ids) or 'none'}")
+        if not ended.ids:
+            return ok(f"headers {told!r} were not terminated")
+        return ok(f"headers {hit!r} revoked")
 
     return Later(remember)
+
+
+def _stamps_that_run(node: Node, headers: dict[str, Any]) -> defaultdict[str, set[Any]]:
+    """Those of the stamps that tasks carry which run now; a `defaultdict`, since Celery's reply is the text of one."""
+    found: defaultdict[str, set[Any]] = defaultdict(set)
+    for _, job, _ in node.running():
+        carried = revoking.stamps_of(job.head.stamps) if job.head.stamps else set()
+        for header, value in headers.items():
+            values = value if isinstance(value, (list, tuple, set, frozenset)) else [value]
+            if mine := {one for one in values if revoking.stamp(header, one) in carried}:
+                found[header] |= mine
+    return found
 
 
 def _stamps(headers: Any) -> dict[str, Any]:
     """Stamps as a dict; the command line of Celery sends them as a list of ``header=value``."""
     if isinstance(headers, dict):
         return headers
-    found: dict[str, Any] = {}
+    found: dict[str, list[str]] = {}
     for pair in headers or ():
         header, _, value = str(pair).partition("=")
         found.setdefault(header, []).append(value)
-    return found
+    return {header: values if len(values) > 1 else values[0] for header, values in found.items()}
 
 
 def add_consumer(
@@ -132,7 +148,7 @@ def rate_limit(node: Node, task_name: Any = "", rate_limit: Any = None) -> Any:
     except ValueError as exc:
         return {"error": f"Invalid rate limit string: {exc!r}"}
     logger.info("Tasks %s start at the rate %s from now on, as a remote command says.", task_name, rate)
-    return ok("new rate limit set successfully")
+    return ok("new rate limit set successfully" if rate else "rate limit disabled successfully")
 
 
 def time_limit(node: Node, task_name: Any = "", hard: Any = None, soft: Any = None) -> Any:

@@ -24,6 +24,7 @@ def stats(node: Node) -> dict[str, Any]:
     """The reply to ``stats``."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     held = sum(child.held() for child in node.children) + sum(1 for _ in node.supervisor.dispatcher.pending)
+    scaled = {"autoscaler": _autoscaler(node)} if node.supervisor.scaler.most else {}
     return {
         "total": dict(node.supervisor.dispatcher.durations.counts),
         "pid": os.getpid(),
@@ -33,7 +34,14 @@ def stats(node: Node) -> dict[str, Any]:
         "broker": _broker(node),
         "prefetch_count": held,
         "rusage": {name: getattr(used, f"ru_{name}") for name in _USAGE},
+        **scaled,
     }
+
+
+def _autoscaler(node: Node) -> dict[str, int]:
+    """Its bounds, how many slots there are, and for how many there is work; Flower draws a panel of it."""
+    scaler = node.supervisor.scaler
+    return {"max": scaler.most, "min": scaler.fewest, "current": scaler.pool.size, "qty": scaler.load}
 
 
 def _pool(node: Node) -> dict[str, Any]:
@@ -46,7 +54,25 @@ def _pool(node: Node) -> dict[str, Any]:
         "max-tasks-per-child": most or "N/A",
         "put-guarded-by-semaphore": False,
         "timeouts": [conf.task_soft_time_limit or 0, conf.task_time_limit or 0],
-        "writes": {"strategy": "fair", "total": sum(node.supervisor.dispatcher.durations.counts.values())},
+        "writes": _writes(node),
+    }
+
+
+def _writes(node: Node) -> dict[str, Any]:
+    """How tasks were shared out among the children that live now; each has one line, down which they go."""
+    handed = [child.handed for child in node.children]
+    total = sum(handed)
+
+    def share(number: float) -> str:
+        return f"{number / total if total else 0:.2f}"
+
+    return {
+        "total": total,
+        "avg": share(total / max(1, len(handed))),
+        "all": ", ".join(map(share, handed)),
+        "raw": ", ".join(map(str, handed)),
+        "strategy": "fair",
+        "inqueues": {"total": len(handed), "active": sum(1 for child in node.children if child.buffered)},
     }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from skirret.control import revoking
 from skirret.settings.listing import plain
+from skirret.worker.manifest import TaskTraits
 from skirret.worker.remote import figures
 from skirret.worker.remote.node import MAX_SAMPLES, Later, Node
 from skirret.worker.remote.tasks import told, told_waiting
@@ -19,8 +20,10 @@ from skirret.worker.remote.tasks import told, told_waiting
 MAX_TOLD = 1000
 """Tasks in one reply."""
 
-SHOWN_TRAITS = ("rate_limit",)
+SHOWN_TRAITS = ("exchange", "routing_key", "rate_limit")
 """Attributes of a task that ``registered`` shows without being asked, where they are set."""
+
+TRAITS = frozenset(TaskTraits.__struct_fields__) - {"shown"}
 
 
 def ping(node: Node) -> Any:
@@ -106,8 +109,9 @@ def registered(node: Node, taskinfoitems: Any = None, builtins: bool = False) ->
     """The tasks by name, with attributes."""
     names = [str(item) for item in taskinfoitems or ()] or list(SHOWN_TRAITS)
 
-    def line(name: str, traits: Any) -> str:
-        shown = [f"{item}={value}" for item in names if (value := getattr(traits, item, None)) is not None]
+    def line(name: str, traits: TaskTraits) -> str:
+        known = {item: getattr(traits, item) if item in TRAITS else traits.shown.get(item) for item in names}
+        shown = [f"{item}={value}" for item, value in known.items() if value is not None]
         return f"{name} [{' '.join(shown)}]" if shown else name
 
     tasks = sorted(node.supervisor.rules.tasks.items())
