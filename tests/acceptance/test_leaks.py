@@ -48,9 +48,12 @@ def resident(pid: int) -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty")))
 
 
+@pytest.mark.parametrize("pool", ["-c 2", "-P threads -c 4 --processes 2"], ids=["prefork", "threads"])
 @pytest.mark.parametrize("deaths", [10, pytest.param(200, marks=pytest.mark.soak)])
-def test_descriptors_threads_and_processes_are_the_same_after_many_deaths(project: Project, deaths: int) -> None:
-    with project.worker("-c 2") as program:
+def test_descriptors_threads_and_processes_are_the_same_after_many_deaths(
+    project: Project, deaths: int, pool: str
+) -> None:
+    with project.worker(pool) as program:
         template, _ = worker_children(program.pid)
         for death in range(deaths + 2):
             if death == 2:  # what is made once is there now
