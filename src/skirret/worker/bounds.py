@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-
 import msgspec
-from msgspec.structs import replace
-
-logger = logging.getLogger("skirret.worker")
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -22,12 +17,3 @@ class Bounds(msgspec.Struct, frozen=True):
     tasks: int | None = None
     memory: int | None = None
     cap: int | None = None
-
-    def without_cap(self) -> Bounds:
-        """The bounds of a pool in which nothing can be killed; says so if a cap was asked for."""
-        if self.cap:
-            logger.warning(
-                "The pool solo has no child that could be killed; it does not heed worker_memory_cap_per_child. "
-                "Any other pool does."
-            )
-        return replace(self, cap=None)

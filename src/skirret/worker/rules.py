@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+
+from msgspec.structs import replace
+
 from skirret.brokers.base import Limits
 from skirret.settings import Conf
 from skirret.wire.envelope import Head
 from skirret.worker.bounds import Bounds
 from skirret.worker.manifest import Manifest, TaskTraits
 from skirret.worker.times import Times
+
+logger = logging.getLogger("skirret.worker")
 
 BEATS_PER_LEASE = 6
 """A worker says that it lives so many times before its lease would run out."""
@@ -57,6 +63,20 @@ class Rules:
         """The rules of an app that another process described."""
         conf = Conf.from_plain(manifest.settings)
         return cls(manifest.tasks, conf, stores_results=stores_results, grace=grace)
+
+    def without_kills(self) -> None:
+        """Heed nothing by which a running task would be killed, and say so of what was asked for."""
+        asked = {
+            "worker_memory_cap_per_child": self.bounds.cap,
+            "worker_cancel_long_running_tasks_on_connection_loss": self.cancels_on_loss,
+        }
+        if names := [name for name, value in asked.items() if value]:
+            logger.warning(
+                "The pool solo has no child that could be killed; it does not heed %s. Any other pool does.",
+                ", ".join(names),
+            )
+        self.bounds = replace(self.bounds, cap=None)
+        self.cancels_on_loss = False
 
     def keeps_result(self, head: Head, *, failed: bool) -> bool:
         """Whether an outcome that never reached a child is stored."""

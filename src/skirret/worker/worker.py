@@ -261,7 +261,7 @@ class Worker:
             logger.warning("Purged %d message(s).", purged)
         rules = Rules(manifest.tasks, conf, stores_results=backend.enabled, grace=self.options.grace)
         if solo:
-            rules.bounds = rules.bounds.without_cap()
+            rules.without_kills()
         self.supervisor = Supervisor(self.loop, rules)
         self.fetcher = self._new_fetcher(broker, backend, shared, queues, rules)
         self.supervisor.attach(pool, self.fetcher)

@@ -156,6 +156,8 @@ def time_limit(node: Node, task_name: Any = "", hard: Any = None, soft: Any = No
     limits = [None if value in (None, "") else float(value) or None for value in (hard, soft)]
     if any(limit is not None and not 0 < limit < MAX_SECONDS for limit in limits):
         raise ValueError("a time limit is a positive number of seconds")
+    if limits[0] is not None and not node.supervisor.pool.kills:
+        raise ValueError("the pool solo cannot end a task that runs too long; use another pool, or a soft limit alone")
     try:
         node.supervisor.limits.change(str(task_name), *limits)
     except KeyError:
