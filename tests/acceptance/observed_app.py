@@ -38,6 +38,18 @@ def received(request: object, **_: object) -> None:
     note(f"received-{request.name}")  # type: ignore[attr-defined]
 
 
+@signals.task_rejected.connect
+def rejected(exc: BaseException, **_: object) -> None:
+    """In the handler process."""
+    note(f"rejected-{type(exc).__name__}")
+
+
+@signals.task_internal_error.connect
+def internal(exception: BaseException, **_: object) -> None:
+    """In the child."""
+    note(f"internal-error-{type(exception).__name__}")
+
+
 @signals.worker_shutdown.connect
 def stopped(**_: object) -> None:
     """In the handler process, last."""
@@ -47,6 +59,19 @@ def stopped(**_: object) -> None:
 @app.task
 def fine() -> None:
     """Do nothing."""
+
+
+class Unspeakable(Exception):
+    """Raises whenever anybody looks at it."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise LookupError(name)
+
+
+@app.task
+def unspeakable() -> None:
+    """Fail in a way that cannot be recorded."""
+    raise Unspeakable
 
 
 def spin() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from skirret.errors import TimeLimitExceeded
+from skirret.errors import EncodeError, TimeLimitExceeded
 from tests.acceptance.faulty import wait_until
 from tests.acceptance.processes import Program, running
 
@@ -96,3 +96,12 @@ def test_a_handler_process_that_dies_is_replaced_and_hears_what_comes_then(tasks
     assert first not in heard
     assert worker.stop() == 0
     assert set(pids(tmp_path, "stopped")) == heard
+
+
+def test_receivers_are_told_of_messages_that_are_refused_and_of_runs_that_cannot_be_recorded(tasks, worker, tmp_path):
+    tasks.app.broker.inject("celery", b"no message")
+    wait_until((tmp_path / "rejected-InvalidTaskError").exists, 20.0)
+    with pytest.raises(EncodeError, match="could not be recorded"):
+        tasks.unspeakable.delay().get(timeout=20)
+    wait_until((tmp_path / "internal-error-LookupError").exists, 20.0)
+    assert tasks.fine.delay().get(timeout=20) is None, "and the worker goes on"

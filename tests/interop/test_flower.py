@@ -165,8 +165,10 @@ def test_the_pool_grows_and_shrinks_from_there(flower):
 
 
 def test_a_rate_limit_is_set_from_there(fleet, flower):
-    assert "message" in flower.post("/api/task/rate-limit/jobs.echo", workername=NODE, ratelimit="200/s")
-    assert send(fleet, "echo", 1).get(timeout=30) == 1
+    assert "message" in flower.post("/api/task/rate-limit/jobs.when", workername=NODE, ratelimit="2/s")
+    moments = sorted(result.get(timeout=30) for result in [send(fleet, "when") for _ in range(5)])
+    assert moments[-1] - moments[0] >= 4 * 0.5 * 0.6, "those that came late may be made up for"
+    assert "message" in flower.post("/api/task/rate-limit/jobs.when", workername=NODE, ratelimit="0")
 
 
 def test_a_time_limit_is_set_from_there(fleet, flower):

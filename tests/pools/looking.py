@@ -25,11 +25,30 @@ HEALTH = "Health and logs"
 
 @feature(INSPECT, "`ping`, `status`, also while every slot is busy")
 def ping(at: Stage) -> None:
-    result = at.send("block_in_c", "asked-while-busy", 0.8)
-    at.begun("asked-while-busy")
+    with every_slot_busy(at):
+        assert at.tell("ping") == {"ok": "pong"}
+        status, said = run("skirret -A pools_app status --timeout 20", at.project.directory, at.project.env)
+        assert (status, NODE in said) == (0, True), said
+    result = at.send("block_in_c", "asked-while-blocked", 0.8)
+    at.begun("asked-while-blocked")
     assert at.tell("ping") == {"ok": "pong"}
-    assert at.project.count("end")["asked-while-busy"] == 0
+    assert not result.ready()
     result.get(timeout=PATIENCE)
+
+
+@contextlib.contextmanager
+def every_slot_busy(at: Stage) -> Iterator[None]:
+    """All slots run something meanwhile."""
+    sent = [at.send("waits", f"busy-{number}", "enough") for number in range(at.slots)]
+    at.begun(*(f"busy-{number}" for number in range(at.slots)))
+    try:
+        yield
+        assert not any(result.ready() for result in sent)
+    finally:
+        with at.project.ledger.open("a") as ledger:
+            ledger.write("enough now 0 0\n")
+    for result in sent:
+        result.get(timeout=PATIENCE)
 
 
 @feature(INSPECT, "`active`, `query_task`")
@@ -64,7 +83,9 @@ def stats(at: Stage) -> None:
     assert "broker_url" in at.tell("conf", with_defaults=True)
     assert "skirret" in at.tell("report")["ok"]
     assert at.tell("clock")["clock"] > 0
-    assert isinstance(at.tell("revoked"), list)
+    assert "revoked-for-good" not in at.tell("revoked")
+    at.tell("revoke", task_id="revoked-for-good")
+    assert "revoked-for-good" in at.tell("revoked")
 
 
 @feature(INSPECT, "`memsample`, `memdump`, `objgraph`")
@@ -139,7 +160,28 @@ def events(at: Stage) -> None:
         assert kinds(heard, bad) == ["task-received", "task-started", "task-failed"]
 
 
-@feature(TOLD, "`control enable_events`, `disable_events`, `heartbeat`")
+@feature(TOLD, "`control heartbeat`: an event of a worker that sends none by itself", worker="strict")
+def heartbeat_by_command(at: Stage) -> None:
+    _ = at.worker
+    beats: list[dict[str, Any]] = []
+    receiver = at.project.app.events.Receiver(handlers={"worker-heartbeat": beats.append})
+    thread = threading.Thread(target=receiver.capture)
+    thread.start()
+    try:
+        assert beats == []
+
+        def beaten() -> bool:  # the receiver may not listen yet
+            at.control.broadcast("heartbeat")
+            return bool(beats)
+
+        wait_until(beaten, PATIENCE)
+        assert {beat["hostname"] for beat in beats} == {NODE}
+    finally:
+        receiver.should_stop = True
+        thread.join(PATIENCE)
+
+
+@feature(TOLD, "`control enable_events`, `disable_events`")
 def events_by_command(at: Stage) -> None:
     with monitor(at) as heard:
         assert at.tell("disable_events") == {"ok": "task events disabled"}
@@ -153,6 +195,7 @@ def events_by_command(at: Stage) -> None:
 
 @feature(TOLD, "signals of a task's run")
 def signals_of_tasks(at: Stage) -> None:
+    before = at.project.count("task_success")["None"]
     fine, bad, again = at.send("where"), at.send("fail", "x"), at.send("retried", "again")
     fine.get(timeout=PATIENCE)
     assert again.get(timeout=PATIENCE) == "again"
@@ -161,7 +204,7 @@ def signals_of_tasks(at: Stage) -> None:
     has_noted(at, fine.id, "task_received", "task_prerun", "task_postrun")
     has_noted(at, bad.id, "task_failure")
     has_noted(at, again.id, "task_retry")
-    wait_until(lambda: at.project.count("task_success")["None"] >= 2, PATIENCE)
+    wait_until(lambda: at.project.count("task_success")["None"] == before + 2, PATIENCE)
 
 
 def has_noted(at: Stage, key: str, *words: str) -> None:

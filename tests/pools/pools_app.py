@@ -50,7 +50,7 @@ def nap(key, seconds=0.0):
         while time.monotonic() < until:
             time.sleep(0.02)
     except SoftTimeLimitExceeded as exc:
-        note("told", type(exc).__name__)
+        note(f"told-{type(exc).__name__}", key)
         raise
     note("end", key)
     return key
@@ -61,7 +61,7 @@ async def anap(key, seconds=0.0):
     try:
         await asyncio.sleep(seconds)
     except SoftTimeLimitExceeded as exc:
-        note("told", type(exc).__name__)
+        note(f"told-{type(exc).__name__}", key)
         raise
     note("end", key)
     return key
@@ -168,6 +168,14 @@ def block_in_c(key, seconds):
     """One call in C, which lets go of the interpreter's lock and of nothing else."""
     note("start", key)
     ctypes.CDLL(None).usleep(int(seconds * 1_000_000))
+
+
+@app.task
+def waits(key, word):
+    """Run until the ledger has a line with that word."""
+    note("start", key)
+    while not marked(word, "now"):
+        time.sleep(0.02)
 
 
 @app.task

@@ -251,8 +251,7 @@ def consumers(at: Stage) -> None:
 def pause(at: Stage) -> None:
     _ = at.worker
     at.project.app.pause_queue("celery")
-    at.worker.wait_until_it_says("celery")
-    time.sleep(1.2)  # a worker follows within about a second
+    at.worker.wait_until_it_says("Queue 'celery' is paused", PATIENCE)
     result = at.send("nap", "paused")
     time.sleep(0.3)
     assert at.starts("paused") == 0
