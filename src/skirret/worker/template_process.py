@@ -12,6 +12,7 @@ import contextlib
 import gc
 import importlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import traceback
 from collections.abc import Callable
 from typing import NamedTuple, NoReturn, Protocol
 
+from skirret import clock
 from skirret.errors import SkirretError
 from skirret.nodes import node_name
 from skirret.url import parse
@@ -180,15 +182,15 @@ class _Fork:
         self._code: int | None = None
 
     def wait(self, timeout: float | None = None) -> int:
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = clock.Deadline(timeout)
         while self._code is None:
             try:
-                pid, status = os.waitpid(self.pid, 0 if deadline is None else os.WNOHANG)
+                pid, status = os.waitpid(self.pid, 0 if timeout is None else os.WNOHANG)
             except ChildProcessError:  # whoever started us has children's ends ignored, so nobody knows how it ended
                 pid, status = self.pid, 0
             if pid:
                 self._code = os.waitstatus_to_exitcode(status)
-            elif deadline is not None and time.monotonic() >= deadline:
+            elif deadline.passed():
                 raise subprocess.TimeoutExpired("template", timeout or 0.0)
             else:
                 time.sleep(0.002)
@@ -197,4 +199,4 @@ class _Fork:
     def kill(self) -> None:
         if self._code is None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, 9)
+                os.kill(self.pid, signal.SIGKILL)
