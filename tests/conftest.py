@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from skirret import loggers
 
 settings.register_profile(
     "test", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -57,3 +61,20 @@ def home(homes: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = homes / str(next(_COUNT))
     monkeypatch.setenv("SKIRRET_HOME", str(path))
     return path
+
+
+@pytest.fixture(autouse=True)
+def _log_lines_can_be_written(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A line whose arguments do not fit fails its test: pytest's handler raises then, which our loggers would hide."""
+    faults: list[Exception] = []
+    tell = loggers.tell
+
+    def told(culprit: logging.Handler | logging.Logger, exc: Exception, logger: logging.Logger) -> None:
+        if type(culprit).__module__.startswith("_pytest"):
+            faults.append(exc)
+        else:
+            tell(culprit, exc, logger)
+
+    monkeypatch.setattr(loggers, "tell", told)
+    yield
+    assert not faults

@@ -19,17 +19,17 @@ from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from typing import Any, Final, TextIO
 
-from skirret import context
+from skirret import context, loggers
 from skirret.errors import ImproperlyConfigured
 
 FORMAT: Final = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
 TASK_FORMAT: Final = "[%(asctime)s: %(levelname)s/%(processName)s] %(task_name)s[%(task_id)s]: %(message)s"
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
 
-logger = logging.getLogger("skirret")
+logger = loggers.own("skirret")
 """Parent of all of Skirret's own loggers."""
 
-task_logger = logging.getLogger("skirret.task")
+task_logger = loggers.own("skirret.task")
 """Parent of the loggers that `get_task_logger` gives."""
 
 # Control characters of ASCII and Latin-1 but the tab, and Unicode's own line ends.
@@ -293,11 +293,11 @@ def setup(
         except ValueError as exc:
             raise ImproperlyConfigured(f"worker_log_format or worker_task_log_format cannot be used: {exc}") from None
     handler.addFilter(TaskContext())
-    handler.set_name("skirret")
+    handler.set_name(loggers.OURS)
     targets = [logging.getLogger()] if hijack_root else [logger]
     for target in (logging.getLogger(), logger):
         for old in list(target.handlers):
-            if old.get_name() == "skirret" or (hijack_root and target in targets):
+            if old.get_name() == loggers.OURS or (hijack_root and target in targets):
                 target.removeHandler(old)
                 old.close()
     for target in targets:
@@ -372,14 +372,14 @@ def redirect_stdouts(level: str | int = "WARNING") -> None:
 
     Call it after `setup`, whose handler keeps the stream that it had.
     """
-    to = logging.getLogger("skirret.redirected")
+    to = loggers.own("skirret.redirected")
     number = level_number(level)
     sys.stdout = LogStream(to, number)
     sys.stderr = LogStream(to, number)
 
 
 def get_task_logger(name: str) -> logging.Logger:
-    """A logger for a module of tasks: the logger `name`, as a child of ``skirret.task``.
+    """A logger for a module of tasks: the logger `name`, a child of ``skirret.task``. Broken handlers fail no task.
 
     Args:
         name: usually ``__name__``.
@@ -389,7 +389,7 @@ def get_task_logger(name: str) -> logging.Logger:
     """
     if name in {logger.name, task_logger.name}:
         raise RuntimeError(f"the logger name {name!r} is Skirret's own; use __name__")
-    found = logging.getLogger(name)
+    found = loggers.own(name)
     # Only a logger that hangs on the root moves: one below a logger of the user's stays under what he set up there.
     if found is not task_logger and (found.parent is None or found.parent is logging.getLogger()):
         found.parent = task_logger

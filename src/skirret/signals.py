@@ -6,14 +6,15 @@ What it raises is logged and does not reach the sender.
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Callable, Collection, Hashable
 from typing import Any, TypeVar, overload
 
+from skirret import loggers
+
 Receiver = TypeVar("Receiver", bound=Callable[..., Any])
 
-_log = logging.getLogger("skirret.signals")
+_log = loggers.own("skirret.signals")
 
 _observers: list[weakref.WeakMethod[Callable[[], None]]] = []
 

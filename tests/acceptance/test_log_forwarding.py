@@ -101,6 +101,64 @@ def test_a_log_handler_that_raises_does_not_end_the_process_that_it_lives_in(tmp
         assert "another one is started" not in worker.said()
 
 
+ALWAYS_BROKEN = """
+from skirret.logs import get_task_logger
+@signals.setup_logging.connect
+def set_up(loglevel, **more):
+    class Away(logging.Handler):
+        def emit(self, record):
+            raise ConnectionError("the log server is away")
+    own = logging.FileHandler("app.log")
+    own.set_name("skirret")
+    root = logging.getLogger()
+    root.handlers[:] = [Away(), own]
+    root.setLevel(loglevel)
+@app.task
+def prints(fails=False):
+    print("printed")
+    get_task_logger("tasks").info("logged")
+    if fails:
+        raise ValueError("as asked")
+    return 2
+@app.task(bind=True, max_retries=1)
+def again(self):
+    if not self.request.retries:
+        raise self.retry(countdown=0)
+    return 3
+@signals.task_received.connect
+def hears(**more):
+    raise RuntimeError("a receiver that raises")
+"""
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+def test_no_task_fails_and_no_process_ends_of_a_log_handler_that_raises_on_each_record(
+    tmp_path: Path, pool: str
+) -> None:
+    (tmp_path / "logged.py").write_text(ADDED + ALWAYS_BROKEN)
+    (tmp_path / "app.log").touch()
+    with running(f"skirret -A logged worker -n w@h -c 1 -l info -P {pool}", tmp_path) as worker:
+        # The supervisor's own line; under solo it has the app's handlers, which say it in their file.
+        wait_until(lambda: "ready." in worker.said() + (tmp_path / "app.log").read_text())
+        before = set(family(worker.pid))
+        for name, value in (("works", "1"), ("prints", "2"), ("again", "3")):
+            status, said = run(f"skirret -A logged call logged.{name} --wait", tmp_path)
+            assert (status, said.strip().splitlines()[-1]) == (0, value)
+        status, said = run("skirret -A logged call logged.prints --kwargs '{\"fails\": true}' --wait", tmp_path)
+        assert status == 1
+        assert "as asked" in said
+        wait_until(lambda: lines(tmp_path / "app.log", "a receiver that raises"))  # the handler process logs too
+        assert set(family(worker.pid)) == before
+        faults = len(lines(tmp_path / "app.log", "raised ConnectionError: the line is lost there"))
+        assert faults <= len(before), "told more than once by a process"
+        assert faults >= 1
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    return [pid, *(one for child in children_of(pid) for one in family(child))]
+
+
 def test_without_such_receivers_no_process_is_made_for_them(tmp_path: Path) -> None:
     (tmp_path / "logged.py").write_text(ADDED)
     with running("skirret -A logged worker -n w@h -c 1 -l info", tmp_path) as worker:

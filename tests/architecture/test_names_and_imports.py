@@ -166,3 +166,9 @@ def test_the_lock_files_name_no_host_and_pin_every_hash():
         pins = [line for line in text.splitlines() if "==" in line and not line.lstrip().startswith("#")]
         assert pins, path.name
         assert all(line.endswith("\\") for line in pins), path.name
+
+
+def test_skirrets_loggers_are_those_that_no_handler_can_break():
+    """A logger of Python's own lets through what a handler of the app raises."""
+    for source in sources():
+        assert not re.search(r"getLogger\(.?.skirret", source.text), source.name

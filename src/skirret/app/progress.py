@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
+from skirret import loggers
 from skirret.app.storing import meta_of, record
 from skirret.message import Record
 from skirret.request import Context
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 PROGRESS = "PROGRESS"
 """The state of a task that says how far it is."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
-from skirret import clock
+from skirret import clock, loggers
 from skirret.errors import SkirretError
 from skirret.events.event import Event, group_from
 
-logger = logging.getLogger("skirret.events")
+logger = loggers.own("skirret.events")
 
 KEPT = 10_000
 """Events that wait for a broker that is away; the oldest are dropped beyond that."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from skirret import loggers
 from skirret.clock import LamportClock
 from skirret.errors import EncodeError
 from skirret.events.event import group_from, utc_offset
 from skirret.wire import events as wire
 
-logger = logging.getLogger("skirret.events")
+logger = loggers.own("skirret.events")
 
 GROUPED = frozenset({"task"})
 """Groups of which many events travel in one message."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any, Protocol
 
-from skirret import backoff, clock
+from skirret import backoff, clock, loggers
 from skirret.brokers.base import Broker
 from skirret.brokers.subscription import Subscription
 from skirret.clock import LamportClock
@@ -17,7 +16,7 @@ from skirret.message import Malformed
 from skirret.settings import Conf
 from skirret.wire import events as wire
 
-logger = logging.getLogger("skirret.events")
+logger = loggers.own("skirret.events")
 
 Handler = Callable[[dict[str, Any]], object]
 PATIENCE = 1.0

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol, Self
 
-from skirret import clock
+from skirret import clock, loggers
 from skirret.events.state import State
 from skirret.plugins import import_object
 from skirret.signals import Signal
 
-logger = logging.getLogger("skirret.events")
+logger = loggers.own("skirret.events")
 
 
 class Ticker(Protocol):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from bisect import insort
 from collections.abc import Mapping
 from typing import Any, Final
 
-from skirret import clock
+from skirret import clock, loggers
 
-logger = logging.getLogger("skirret.events")
+logger = loggers.own("skirret.events")
 
 EXPIRE_WINDOW: Final = 200
 """Percent of the time between two heartbeats after which a silent worker counts as gone."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from types import CoroutineType
 from typing import Any, NamedTuple
 
+from skirret import loggers
 from skirret.coroutines import run_coroutine
 from skirret.errors import SoftTimeLimitExceeded, TaskPredicate
 
-logger = logging.getLogger("skirret.middleware")
+logger = loggers.own("skirret.middleware")
 
 Call = Callable[..., Any]
 

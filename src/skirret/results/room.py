@@ -8,17 +8,17 @@ a background thread. Threading primitives are made with the room, so after geven
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
 from collections.abc import Iterable
 
+from skirret import loggers
 from skirret.backends.base import ResultBackend
 from skirret.clock import Deadline
 from skirret.results.waiters import Awaiting, Blocked, Calling, Waiter, wake_all
 
-logger = logging.getLogger("skirret.results")
+logger = loggers.own("skirret.results")
 
 LONGEST = 5.0
 """Seconds of one ``backend.wait``: a bound for what a lost interrupt would cost, not a polling period.

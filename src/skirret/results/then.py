@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from skirret import states
+from skirret import loggers, states
 from skirret.meta import ResultMeta
 from skirret.results.raising import remote_error
 from skirret.results.reader import ResultReader
 
-logger = logging.getLogger("skirret.results")
+logger = loggers.own("skirret.results")
 
 
 class Awaited(Protocol):

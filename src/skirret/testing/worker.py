@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from skirret import loggers
 from skirret.app import Skirret
 from skirret.brokers.base import Limits
 from skirret.worker.child.describe import describe
@@ -26,7 +26,7 @@ from skirret.worker.rules import Rules
 from skirret.worker.solo_pool import SoloPool
 from skirret.worker.supervisor import Supervisor
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 
 @contextmanager

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from typing import Protocol
 
-from skirret import clock
+from skirret import clock, loggers
 from skirret.worker.child_line import ChildLine
 from skirret.worker.dispatch import Dispatcher
 from skirret.worker.loop import Loop, Timer
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 LOOK = 0.5
 """Seconds between looks at the load."""

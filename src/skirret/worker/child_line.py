@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -12,14 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from skirret import clock
+from skirret import clock, loggers
 from skirret.worker import kin
 from skirret.worker.board import Board
 from skirret.worker.frames import MAX_BATCH_BYTES, PERMIT, STOP_PERMIT, Conclude, Run, Splitter, Up, pack, unpack_up
 from skirret.worker.job import Job
 from skirret.worker.loop import READ, WRITE, Loop
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 RECEIVE = 256 * 1024
 MAX_OUTSTANDING = 2000

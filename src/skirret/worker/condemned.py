@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from skirret import clock
+from skirret import clock, loggers
 from skirret.worker import kin
 from skirret.worker.child_line import ChildLine
 from skirret.worker.dispatch import Dispatcher
@@ -15,7 +14,7 @@ from skirret.worker.frames import MEANT
 from skirret.worker.job import Job
 from skirret.worker.loop import Loop, Timer
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 STALE = 0.75
 """Seconds without a beacon after which a condemned child counts as stuck: its neighbours cannot finish either."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 
+from skirret import loggers
 from skirret.brokers.base import Broker, Consumer, Queue
 from skirret.coordination import pauses
 from skirret.coordination.base import Coordination
@@ -14,7 +14,7 @@ from skirret.settings import Conf
 from skirret.worker.manifest import DeclaredQueue
 from skirret.worker.options import WorkerOptions
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 LOOK = 1.0
 """Seconds between two looks at what is paused."""

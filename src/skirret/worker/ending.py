@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sized
 from enum import Enum
 from typing import Protocol
 
+from skirret import loggers
 from skirret.worker.child_line import ChildLine
 from skirret.worker.dispatch import Dispatcher
 from skirret.worker.loop import Loop
@@ -15,7 +15,7 @@ from skirret.worker.manifest import Manifest
 from skirret.worker.options import WorkerOptions
 from skirret.worker.times import Times
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 COLD_PATIENCE = 2.0
 """Seconds after which a cold stop ends, whatever has not answered."""

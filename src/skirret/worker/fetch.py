@@ -9,7 +9,6 @@ Tags number the messages of one incarnation. So after a fence the next one begin
 
 from __future__ import annotations
 
-import logging
 import secrets
 import threading
 from collections import deque
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from skirret import backoff, clock
+from skirret import backoff, clock, loggers
 from skirret.backends.base import ResultBackend
 from skirret.brokers.base import Broker, Consumer, Limits, Queue
 from skirret.control import revoking
@@ -33,7 +32,7 @@ from skirret.worker.outbox import empty
 from skirret.worker.settle import without_result
 from skirret.worker.uniques import Uniques
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 MAX_SETTLE = 1000
 

@@ -7,20 +7,19 @@ nothing passes.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import TypeVar
 
-from skirret import clock
+from skirret import clock, loggers
 from skirret.coordination.base import Coordination
 from skirret.outcome import Ack, Settlement
 from skirret.worker.claim import Claim
 from skirret.worker.doors import LOOK, RETRY, Door, SlotDoor, TokenDoor
 from skirret.worker.uniques import Uniques
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 T = TypeVar("T")
 
 CROWD, LEAST_CROWD, CROWDS = 100, 2, 2000

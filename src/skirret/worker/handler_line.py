@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import select
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from skirret import clock
+from skirret import clock, loggers
 from skirret.message import Delivery, Malformed
 from skirret.wire.envelope import Head
 from skirret.worker import admission
@@ -19,7 +18,7 @@ from skirret.worker.job import Job
 from skirret.worker.loop import READ, WRITE, Loop
 from skirret.worker.words import Answer, Word, pack, unpack_answer
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 MAX_WAITING = 8 * 1024 * 1024
 """Bytes that may wait for a handler that is slow or stuck; what comes then is not told."""

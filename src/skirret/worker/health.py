@@ -8,16 +8,15 @@ anything, so the answers come, and tell the truth, also when it stands still.
 from __future__ import annotations
 
 import contextlib
-import logging
 import selectors
 import socket
 import threading
 from collections.abc import Callable
 
-from skirret import clock
+from skirret import clock, loggers
 from skirret.errors import ImproperlyConfigured
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 MAX_CONNECTIONS = 32
 MAX_REQUEST = 4096

@@ -5,10 +5,9 @@ A task without a limit costs nothing here. Times count from the moment at which 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from skirret import clock
+from skirret import clock, loggers
 from skirret.wire.envelope import Head
 from skirret.worker.child_line import ChildLine
 from skirret.worker.dispatch import Dispatcher
@@ -16,7 +15,7 @@ from skirret.worker.job import Job, Stall
 from skirret.worker.loop import Loop, Timer
 from skirret.worker.manifest import TaskTraits
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 LOOK = 0.2
 """Seconds between looks at most, while a task with a limit is here: what has begun meanwhile is seen then."""

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import logging
 import os
 import selectors
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from skirret import clock
+from skirret import clock, loggers
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE

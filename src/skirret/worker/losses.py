@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec.structs import replace
 
-from skirret import clock
+from skirret import clock, loggers
 from skirret.message import Record
 from skirret.outcome import Ack, DeadLetter, Defer, Release, Settlement
 from skirret.worker.acknowledgement import Failure, Fate, fate
@@ -18,7 +17,7 @@ from skirret.worker.job import Job
 from skirret.worker.rules import Rules
 from skirret.worker.settle import Records, pause_after
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 
 class Server(Protocol):

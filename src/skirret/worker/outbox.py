@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
+from skirret import loggers
 from skirret.errors import BackendError, OperationalError
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 T = TypeVar("T")
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from skirret import backoff, clock
+from skirret import backoff, clock, loggers
 from skirret.errors import SkirretError
 from skirret.worker.child.orders import HANDLER, Fork, Forked
 from skirret.worker.child_line import ChildLine
@@ -22,7 +21,7 @@ from skirret.worker.options import WorkerOptions
 from skirret.worker.template_line import TemplateLine
 from skirret.worker.template_process import Begun
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 STORM_DEATHS = 5
 STORM_SECONDS = 10.0

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import faulthandler
-import logging
 import os
 import sys
 import threading
 from collections.abc import Callable
 
-from skirret import clock
+from skirret import clock, loggers
 from skirret.worker.loop import Loop, Timer
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 BEAT = 1.0
 """Seconds between two beats."""

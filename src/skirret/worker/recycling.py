@@ -7,20 +7,19 @@ runs in it finishes. Bounds vary by a tenth from child to child, so that they do
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from skirret import clock
+from skirret import clock, loggers
 from skirret.worker.bounds import Bounds
 from skirret.worker.child_line import ChildLine
 from skirret.worker.dispatch import Dispatcher
 from skirret.worker.job import Job
 from skirret.worker.loop import Loop
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 GOLDEN = 0.618034

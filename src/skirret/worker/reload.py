@@ -8,17 +8,17 @@ run: nothing is lost, and no task sees half of a change.
 from __future__ import annotations
 
 import importlib.util
-import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from skirret import loggers
 from skirret.errors import MissingDependency
 from skirret.worker.ending import Children
 from skirret.worker.loop import Loop
 from skirret.worker.manifest import Manifest, TaskTraits
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 BUSY = 0.2
 """Seconds after which a change is looked at again that came while another one was being imported."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-
 from msgspec.structs import replace
 
+from skirret import loggers
 from skirret.brokers.base import Limits
 from skirret.settings import Conf
 from skirret.wire.envelope import Head
@@ -13,7 +12,7 @@ from skirret.worker.bounds import Bounds
 from skirret.worker.manifest import Manifest, TaskTraits
 from skirret.worker.times import Times
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 BEATS_PER_LEASE = 6
 """A worker says that it lives so many times before its lease would run out."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from skirret import logs
+from skirret import loggers, logs
 from skirret.brokers.base import Broker
 from skirret.nodes import node_path
 from skirret.worker import meter
@@ -24,7 +23,7 @@ from skirret.worker.supervisor import Supervisor
 from skirret.worker.vitals import Vitals
 from skirret.worker.watchdog import Watchdog
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 TEXT = "text/plain; charset=utf-8"
 

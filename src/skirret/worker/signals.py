@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -12,11 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from types import FrameType
 
+from skirret import loggers
 from skirret.worker.loop import Loop
 from skirret.worker.supervisor import Supervisor
 from skirret.worker.trial import Trial
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1)
 

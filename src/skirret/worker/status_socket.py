@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from skirret import rundir
+from skirret import loggers, rundir
 from skirret.worker.loop import READ, Loop
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 
 class StatusSocket:

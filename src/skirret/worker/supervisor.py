@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from skirret import clock
+from skirret import clock, loggers
 from skirret.message import Delivery, Malformed
 from skirret.outcome import Ack, DeadLetter, Defer, Release, Retry, Settlement
 from skirret.wire.envelope import Head
@@ -33,7 +33,7 @@ from skirret.worker.recycling import Recycling
 from skirret.worker.rules import Rules
 from skirret.worker.settle import Records, settlement
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 EAGER_REFILL = 256
 """Ask for more before the last job is handed out, if at least so many can be taken."""

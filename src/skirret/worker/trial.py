@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 
+from skirret import loggers
 from skirret.errors import SkirretError
 from skirret.worker.options import WorkerOptions
 from skirret.worker.template_line import TemplateLine
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 
 class Trial:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
+from skirret import loggers
 from skirret.coordination import keys
 from skirret.coordination.base import Coordination
 from skirret.outcome import Ack, DeadLetter, Settlement
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 
 class Uniques:

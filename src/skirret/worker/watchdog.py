@@ -8,15 +8,14 @@ does not pass for alive until it takes a message.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 
-from skirret import clock
+from skirret import clock, loggers
 from skirret.brokers.base import Broker
 from skirret.worker.vitals import Vitals
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 SECOND_LOOK = 1.0
 """Seconds between the two looks at the queues."""

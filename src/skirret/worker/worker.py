@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from skirret import logs
+from skirret import loggers, logs
 from skirret.backends.base import ResultBackend
 from skirret.backends.open import open_backend
 from skirret.brokers.base import Broker, Queue
@@ -47,7 +47,7 @@ from skirret.worker.template_line import AppFailed
 from skirret.worker.template_process import Begun
 from skirret.worker.trial import Trial
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 EXIT_OK, EXIT_USAGE, EXIT_BROKER, EXIT_CONFIG = 0, 2, 69, 78
 PATCHED = {"gevent", "eventlet"}

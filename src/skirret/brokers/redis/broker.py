@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from skirret import loggers
 from skirret.brokers import fanout
 from skirret.brokers.base import Broker, Capabilities, Dead, Limits, Queue, QueueSize, Results, Waiting
 from skirret.brokers.redis import durability, listing, plan, scripts
@@ -26,7 +26,7 @@ from skirret.stores.redis.store import Store, store_at
 from skirret.url import Url
 from skirret.wire import redis_keys
 
-logger = logging.getLogger("skirret.broker")
+logger = loggers.own("skirret.broker")
 
 IN_FLIGHT = 4
 """Scripts that a large publish sends before it reads their answers."""

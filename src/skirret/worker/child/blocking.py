@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 
-from skirret import clock
+from skirret import clock, loggers
 from skirret.worker.child.link import BEAT
 from skirret.worker.child.stacks import task_of
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 
 class LoopWatch:

@@ -6,9 +6,9 @@ called as ``errback(request, exc, traceback)``; any other becomes a message with
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
+from skirret import loggers
 from skirret.app.links import accepts_error
 from skirret.excinfo import ExceptionInfo
 from skirret.message import Publication
@@ -17,7 +17,7 @@ from skirret.request import Context
 if TYPE_CHECKING:
     from skirret.app import Skirret
 
-logger = logging.getLogger("skirret.worker.task")
+logger = loggers.own("skirret.worker.task")
 
 
 def run_errbacks(app: Skirret, request: Context, info: ExceptionInfo) -> list[Publication]:

@@ -8,11 +8,10 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from skirret import clock, context, states
+from skirret import clock, context, loggers, states
 from skirret.app.manner import manner_of
 from skirret.app.progress import open_board
 from skirret.app.requests import request_of, request_of_usual
-from skirret.app.storing import meta_of
 from skirret.app.task import Task
 from skirret.app.voice import beats_of, fall_silent
 from skirret.canvas.steps import pop_next
@@ -28,12 +27,10 @@ from skirret.errors import (
 )
 from skirret.excinfo import ExceptionInfo, frames_of
 from skirret.message import Envelope, Malformed, Publication, Record
-from skirret.meta import ResultMeta
 from skirret.request import Context
 from skirret.saferepr import saferepr
 from skirret.serializers.limits import MAX_BYTES
 from skirret.wire import envelope as wire_envelope
-from skirret.wire import results as wire_results
 from skirret.wire import task as wire_task
 from skirret.wire import usual
 from skirret.worker.board import Chalk
@@ -42,12 +39,13 @@ from skirret.worker.child.describe import acks_on_failure
 from skirret.worker.child.errbacks import run_errbacks
 from skirret.worker.child.guards import Guards
 from skirret.worker.child.hearing import Hearing
+from skirret.worker.child.recorder import Recorder
 from skirret.worker.frames import Conclude, Conclusion, Outcome, Report, Run, Said, Told
 
 if TYPE_CHECKING:
     from skirret.app import Skirret
 
-logger = logging.getLogger("skirret.worker.task")
+logger = loggers.own("skirret.worker.task")
 
 UNRETURNED = frozenset({states.IGNORED, states.REJECTED, states.RETRY})
 """Ends of a run that ``after_return`` is not told of, as in Celery: the task has not returned yet, or never will."""
@@ -68,16 +66,9 @@ class Executor:
         self.hostname = hostname
         self.guards = Guards()
         self._send = report
-        conf = app.conf
-        self.accept = frozenset(conf.accept_content)
-        self.serializer = conf.result_serializer
-        self.compression = conf.result_compression
-        self.extended = bool(conf.result_extended)
+        self.recorder = Recorder(app)
+        self.accept = frozenset(app.conf.accept_content)
         self.reads_usual = "json" in self.accept or "application/json" in self.accept
-        self.writes_usual = self.serializer == "json" and not (self.compression or self.extended)
-        self.stores = app.backend.enabled
-        self.ttl = _seconds(conf.result_expires)
-        self.failure_ttl = _seconds(conf.result_failure_expires) or self.ttl
         self.pid = os.getpid()
         self.progress = open_board(lambda told: self.report(Report([told])))
         self.chalk: Chalk | None = None
@@ -138,11 +129,8 @@ class Executor:
         text = f"malformed message: {reason}"
         task_id, name = envelope.headers.get("id"), envelope.headers.get("task")
         result = None
-        if self.stores and isinstance(task_id, str) and not envelope.headers.get("ignore_result"):
-            now = clock.utc_now().isoformat()
-            meta = ResultMeta(task_id=task_id, status=states.FAILURE, result=InvalidTaskError(text), date_done=now)
-            payload = wire_results.encode(meta, serializer=self.serializer)
-            result = Record(task_id=task_id, state=states.FAILURE, payload=payload, ttl=self.failure_ttl)
+        if self.recorder.stores and isinstance(task_id, str) and not envelope.headers.get("ignore_result"):
+            result = self.recorder.fault(task_id, InvalidTaskError(text))
         return Outcome(run.seq, "reject", -1.0, str(name or ""), result, reason=text)
 
 
@@ -177,8 +165,8 @@ class Execution(Hearing):
             self.hooks = self.executor.hooks
             self.tell(self.hooks.before_run, task, request, veto=True)
         if self.manner.track_started and self._keeps_result():
-            meta = self._meta(states.STARTED, {"pid": self.executor.pid, "hostname": self.executor.hostname})
-            self.executor.report(Report([self._record(meta)]))
+            where = {"pid": self.executor.pid, "hostname": self.executor.hostname}
+            self.executor.report(Report([self._record(states.STARTED, where)]))
         if self.waits:
             self.in_turn(task.before_start, request.id, self.args, self.kwargs)
         else:
@@ -202,7 +190,7 @@ class Execution(Hearing):
                 successors = [*successors, *self._callbacks(value)]
             result = None
             if self._keeps_result():
-                result = self._success(value)
+                result = self.executor.recorder.success(self.request, self.id, value)
         except BaseException as exc:  # noqa: BLE001  the value or a callback cannot be encoded: the run has failed, and says why
             return self.failed(exc)
         self._hook(task.on_success, value, request.id, self.args, self.kwargs)
@@ -251,7 +239,7 @@ class Execution(Hearing):
         result = None
         if self._keeps_result():
             cause = exc.exc if exc.exc is not None else exc
-            result = self._record(self._meta(states.RETRY, cause, info.traceback))
+            result = self._record(states.RETRY, cause, info.traceback)
         self._hook(self.task.on_retry, exc, self.request.id, self.args, self.kwargs, info)
         if self.hooks is not None:
             self.sent([again])
@@ -265,7 +253,7 @@ class Execution(Hearing):
         info = ExceptionInfo.of(exc)
         result = None
         if self._keeps_result(failed=True):
-            result = self._record(self._meta(states.FAILURE, exc, info.traceback))
+            result = self._record(states.FAILURE, exc, info.traceback)
         self._hook(task.on_failure, exc, request.id, self.args, self.kwargs, info)
         successors = [*request.outbox, *run_errbacks(self.executor.app, request, info)]
         if self.hooks is not None:
@@ -303,9 +291,7 @@ class Execution(Hearing):
         logger.error("Task %s[%s]: %s\n%s", self.name, self.request.id, text, where)
         result = None
         if self._keeps_result(failed=True):
-            meta = ResultMeta(task_id=self.id, status=states.FAILURE, result=EncodeError(text))
-            meta.date_done = clock.utc_now().isoformat()
-            result = self._record(meta)
+            result = self.executor.recorder.fault(self.id, EncodeError(text))
         if self.hooks is not None:
             self.tell(self.hooks.internal_error, self.task, self.request, ExceptionInfo(fault, where))
         self._leave(states.FAILURE, fault, None)
@@ -321,30 +307,13 @@ class Execution(Hearing):
         return found
 
     def _keeps_result(self, *, failed: bool = False) -> bool:
-        if not self.executor.stores:
+        if not self.executor.recorder.stores:
             return False
         ignored = self.request.ignore_result or self.manner.ignores_result
         return not ignored or (failed and self.manner.keeps_errors)
 
-    def _success(self, value: Any) -> Record:
-        executor, request = self.executor, self.request
-        if executor.writes_usual and not request.children:
-            group_id, parent_id = request.group, request.parent_id
-            payload = wire_results.encode_success(self.id, value, group_id=group_id, parent_id=parent_id)
-            if payload is not None:
-                return Record(task_id=self.id, state=states.SUCCESS, payload=payload, ttl=executor.ttl)
-        return self._record(self._meta(states.SUCCESS, value))
-
-    def _meta(self, status: str, result: Any, traceback: str | None = None) -> ResultMeta:
-        return meta_of(self.request, self.id, status, result, traceback=traceback)
-
-    def _record(self, meta: ResultMeta) -> Record:
-        executor = self.executor
-        payload = wire_results.encode(
-            meta, serializer=executor.serializer, compression=executor.compression, extended=executor.extended
-        )
-        ttl = executor.failure_ttl if meta.status == states.FAILURE else executor.ttl
-        return Record(task_id=meta.task_id, state=meta.status, payload=payload, ttl=ttl)
+    def _record(self, status: str, result: Any, traceback: str | None = None) -> Record:
+        return self.executor.recorder.record(self.request, self.id, status, result, traceback)
 
     def _hook(self, hook: Callable[..., Any], *args: Any) -> None:
         try:
@@ -389,10 +358,3 @@ def _due(when: Any) -> float | None:
     if when is None:
         return None
     return float(when.timestamp()) if hasattr(when, "timestamp") else clock.wall() + float(when)
-
-
-def _seconds(value: Any) -> float | None:
-    if value is None:
-        return None
-    seconds = value.total_seconds() if hasattr(value, "total_seconds") else float(value)
-    return seconds or None

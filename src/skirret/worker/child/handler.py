@@ -7,14 +7,13 @@ It is a child without slots, forked like the others and started only if the app 
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 import socket
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from skirret import context
+from skirret import context, loggers
 from skirret.control.custom import registered
 from skirret.errors import InvalidTaskError, NotRegistered
 from skirret.worker.child import forwarded
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from skirret.app import Skirret
     from skirret.worker.child.node import WorkerNode
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 RECEIVE = 65536
 

@@ -13,7 +13,7 @@ import threading
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from skirret import context, logs
+from skirret import context, loggers, logs
 from skirret.backends.open import PLUGINS
 from skirret.nodes import node_path
 from skirret.url import parse
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from skirret.app import Skirret
     from skirret.worker.child.orders import Fork, Start
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 
 DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)

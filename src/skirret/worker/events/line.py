@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 
-from skirret import backoff, clock
+from skirret import backoff, clock, loggers
 from skirret.errors import SkirretError
 from skirret.events.publishing import EventPublisher
 from skirret.worker.events.notes import Note, events_of, said
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 KEPT = 20_000
 """Notes that wait; beyond that the oldest are dropped."""

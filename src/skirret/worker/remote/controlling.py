@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
 
+from skirret import loggers
 from skirret.brokers.base import Queue
 from skirret.control import revoking
 from skirret.worker.manifest import Manifest
 from skirret.worker.remote.node import Later, Node
 from skirret.worker.remote.revoked import Ended, Marked, number_of, sweep, terminate_running
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 MAX_NAME = 255
 MAX_SLOTS = 10_000

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from skirret import backoff, clock
+from skirret import backoff, clock, loggers
 from skirret.brokers.base import Broker
 from skirret.brokers.subscription import Subscription
 from skirret.control import registry
@@ -21,7 +20,7 @@ from skirret.wire.commands import Reply, Request
 from skirret.worker.remote.node import Awaited, Later, Node
 from skirret.worker.remote.panel import Panel, fault
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 MAX_PENDING = 100
 """Commands that are carried out at a time; more are dropped, so that a flood costs no memory."""

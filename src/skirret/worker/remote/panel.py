@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from skirret import loggers
 from skirret.control.catalogue import ALIASES
 from skirret.wire.commands import Request
 from skirret.worker.remote import controlling, inspecting, stacks
 from skirret.worker.remote.node import Node
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 Function = Callable[..., Any]
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import signal as signals
 from dataclasses import dataclass
 from typing import Any
 
+from skirret import loggers
 from skirret.control import revoking
 from skirret.outcome import Ack
 from skirret.worker.child_line import ChildLine
 from skirret.worker.job import Job
 from skirret.worker.remote.node import Node
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 
 @dataclass(frozen=True, slots=True)

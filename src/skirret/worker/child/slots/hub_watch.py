@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import traceback
 
@@ -12,9 +11,10 @@ from time import monotonic, sleep
 from types import FrameType
 from typing import Any
 
+from skirret import loggers
 from skirret.worker.child.link import BEAT
 
-logger = logging.getLogger("skirret.worker")
+logger = loggers.own("skirret.worker")
 
 PATIENCE = 1.0
 """Seconds for which the hub may stand still before somebody is named."""
