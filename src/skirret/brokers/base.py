@@ -15,7 +15,24 @@ from skirret.outcome import Settlement
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a broker declares that it can do. Nothing elsewhere asks a broker for its type."""
+    """What a broker declares that it can do. Nothing elsewhere asks a broker for its type.
+
+    Args:
+        priorities: 0 to 9, the higher first.
+        delayed: it keeps messages until their time.
+        delay_step: seconds to the next multiple of which a delay is rounded up.
+        lists_delayed: it tells which, how many, and drops them with a purge.
+        purge, peek: as the methods.
+        push_wakeup: a waiting `take` hears of a new message at once.
+        durable: messages outlive the process.
+        fan_out: broadcasts.
+        settles_results: results are written with the settlement.
+        knows_nonces: a repeated publication is stored once; else it may be there twice.
+        fences: who was silent for its lease is told so; else only the result store keeps one outcome.
+        counts_losses: work of a lost worker comes back counted; else at most once.
+        releases_uncounted: what is released comes back as though nobody had had it.
+        defers_in_front: what is deferred as the first comes back in front of its queue; else at its end.
+    """
 
     priorities: bool = True
     delayed: bool = True
@@ -25,6 +42,13 @@ class Capabilities:
     durable: bool = True
     fan_out: bool = True
     settles_results: bool = True
+    delay_step: float = 0.0
+    lists_delayed: bool = True
+    knows_nonces: bool = True
+    fences: bool = True
+    counts_losses: bool = True
+    releases_uncounted: bool = True
+    defers_in_front: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +141,12 @@ class Consumer(ABC):
         A message comes back to its home queue with its delivery counted; at the limit it is dead-lettered (and is not
         in the number). Call it at least once a `Limits.beat`: what this incarnation did not see does not count, so
         that the time between two calls is worth one beat at most.
+        """
+
+    def rest(self) -> None:  # noqa: B027  most brokers send nothing ahead
+        """There is no room for more just now: give back what was sent ahead and is not taken, if anything is.
+
+        Called when nothing was taken for a moment; the next `take` goes on as ever.
         """
 
     @abstractmethod

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from skirret.brokers.base import Broker
 from skirret.plugins import Plugins
-from skirret.stores.redis.address import SCHEMES
+from skirret.stores.amqp import address as amqp
+from skirret.stores.redis import address as redis
 from skirret.url import parse
 
 PLUGINS = Plugins(
@@ -17,9 +18,10 @@ PLUGINS = Plugins(
     builtin={
         "memory": "skirret.brokers.memory:MemoryBroker",
         "sqlite": "skirret.brokers.sqlite:SqliteBroker",
-        **dict.fromkeys(SCHEMES, "skirret.brokers.redis:RedisBroker"),
+        **dict.fromkeys(redis.SCHEMES, "skirret.brokers.redis:RedisBroker"),
+        **dict.fromkeys(amqp.SCHEMES, "skirret.brokers.amqp:AmqpBroker"),
     },
-    extras=dict.fromkeys(SCHEMES, "redis"),
+    extras={**dict.fromkeys(redis.SCHEMES, "redis"), **dict.fromkeys(amqp.SCHEMES, "amqp")},
 )
 
 

@@ -39,6 +39,9 @@ MAX_SETTLE = 1000
 LULL = 0.0015
 """Seconds without a take after one that left nothing behind, until the first outcome: it need not wait for a take."""
 
+REST_AFTER = 0.5
+"""Seconds without room after which what the server sent ahead goes to others."""
+
 LAST_PATIENCE = 2.0
 """Seconds that a server which is away gets at the end of a worker, while there are still outcomes to settle."""
 
@@ -111,6 +114,7 @@ class Fetcher(threading.Thread):
         self._closing: clock.Deadline | None = None
         self._fenced = False
         self._next_beat = 0.0
+        self._rests = False
         self._failures = 0
         self.takes = 0
         """How often messages came."""
@@ -257,8 +261,9 @@ class Fetcher(threading.Thread):
                 self._awake.wait(lull)
             else:
                 self._take(consumer, patience)
-        elif not self._settlements:
-            self._awake.wait(patience)
+        elif not self._settlements and not self._awake.wait(patience if self._rests else min(patience, REST_AFTER)):
+            consumer.rest()
+            self._rests = True
         return True
 
     def _claimed(self, granted: list[int], refused: list[tuple[int, float]]) -> None:
@@ -305,6 +310,7 @@ class Fetcher(threading.Thread):
         self._call(self._told.fenced)
 
     def _take(self, consumer: Consumer, patience: float) -> None:
+        self._rests = False
         deliveries = consumer.take(self._wanted, patience)
         if not deliveries:
             if consumer.fenced:

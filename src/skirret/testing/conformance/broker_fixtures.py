@@ -21,6 +21,12 @@ Outage = Callable[[], AbstractContextManager[object]]
 _queues = itertools.count(1)
 
 
+def needs(broker: Broker, capability: str) -> None:
+    """Skip where the broker declares that it lacks a capability."""
+    if not getattr(broker.capabilities, capability):
+        pytest.skip(f"the broker declares that it lacks: {capability}")
+
+
 class MakeConsumer(Protocol):
     """Makes consumers that are closed when the test ends; the queue is the test's, the lease 30 s of `clock`."""
 
@@ -118,6 +124,9 @@ class BrokerFixtures:
             *queues: str, broker: Broker | None = broker, deliveries: int = 10, cid: str | None = None
         ) -> Consumer:
             assert broker is not None
+            for other in made:
+                with contextlib.suppress(Exception):  # as above
+                    other.rest()  # so that nothing is sent ahead to who does not take it
             made.append(self.consume(broker, queues or (queue,), clock, deliveries=deliveries, cid=cid))
             return made[-1]
 

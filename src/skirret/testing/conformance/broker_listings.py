@@ -35,7 +35,7 @@ class ListingPromises(BrokerFixtures):
         broker.publish(messages("abcde", queue))
         take(consumer, 2)
         expected = QueueSize(ready=3, held=2, dead=1)
-        if broker.capabilities.delayed:
+        if broker.capabilities.lists_delayed:
             broker.publish([message("later", queue, due=time.time() + HOUR)])
             expected = QueueSize(ready=3, held=2, delayed=1, dead=1)
         assert broker.size(queue) == expected
@@ -91,7 +91,7 @@ class ListingPromises(BrokerFixtures):
         bury(broker, consumer, queue, ["dead"])
         broker.publish([*messages("abcd", queue), message("other", other_queue)])
         held = take_one(consumer)
-        delayed = int(broker.capabilities.delayed)
+        delayed = int(broker.capabilities.lists_delayed)
         if delayed:
             later = time.time() + HOUR
             broker.publish([message("later", queue, due=later), message("later", other_queue, due=later)])

@@ -13,7 +13,7 @@ import pytest
 
 from skirret.brokers.base import Broker, Consumer, Queue
 from skirret.errors import OperationalError
-from skirret.testing.conformance.broker_fixtures import BrokerFixtures, MakeConsumer, Outage
+from skirret.testing.conformance.broker_fixtures import BrokerFixtures, MakeConsumer, Outage, needs
 from skirret.testing.conformance.material import at_once, body_of, ids, message, messages, take, take_one
 
 
@@ -66,6 +66,7 @@ class PublishingPromises(BrokerFixtures):
         assert ids(take(consumer, 1)) == [task_id]
 
     def test_a_nonce_is_stored_once(self, broker: Broker, consumer: Consumer, queue: str) -> None:
+        needs(broker, "knows_nonces")
         for _ in range(3):
             broker.publish([message("one", queue, nonce="same")])
         take(consumer, 1)
@@ -74,6 +75,7 @@ class PublishingPromises(BrokerFixtures):
     def test_a_nonce_is_stored_once_whoever_brings_it(
         self, broker: Broker, second_broker: Broker, consumer: Consumer, queue: str
     ) -> None:
+        needs(broker, "knows_nonces")
         broker.publish([message("one", queue, nonce="same")])
         second_broker.publish([message("one", queue, nonce="same")])
         take(consumer, 1)
@@ -82,6 +84,7 @@ class PublishingPromises(BrokerFixtures):
     def test_a_nonce_is_remembered_after_its_message_is_done(
         self, broker: Broker, consumer: Consumer, queue: str
     ) -> None:
+        needs(broker, "knows_nonces")
         broker.publish([message("one", queue, nonce="same")])
         consumer.close()
         broker.purge(queue)
@@ -89,6 +92,7 @@ class PublishingPromises(BrokerFixtures):
         assert broker.size(queue).ready == 0
 
     def test_repeating_a_call_adds_only_what_was_missing(self, broker: Broker, consumer: Consumer, queue: str) -> None:
+        needs(broker, "knows_nonces")
         broker.publish([message("a", queue, nonce="n-a")])
         broker.publish([message("a", queue, nonce="n-a"), message("b", queue, nonce="n-b")])
         broker.publish([message("a", queue, nonce="n-a"), message("b", queue, nonce="n-b")])
@@ -98,6 +102,7 @@ class PublishingPromises(BrokerFixtures):
     def test_the_publications_of_one_call_may_share_a_nonce(
         self, broker: Broker, consumer: Consumer, queue: str
     ) -> None:
+        needs(broker, "knows_nonces")
         batch = messages(["a", "b", "c"], queue, nonce="bulk")
         broker.publish(batch)
         broker.publish(batch)
@@ -154,6 +159,7 @@ class PublishingPromises(BrokerFixtures):
     def test_one_nonce_in_many_hands_is_stored_once(
         self, broker: Broker, second_broker: Broker, consumer: Consumer, queue: str
     ) -> None:
+        needs(broker, "knows_nonces")
         clients = [broker, second_broker] * 3
         at_once(6, lambda n: clients[n].publish([message("one", queue, nonce="raced")]))
         take(consumer, 1)
@@ -192,7 +198,10 @@ class PublishingPromises(BrokerFixtures):
         with outage(), pytest.raises(OperationalError):
             broker.publish(batch)
         broker.publish(batch)
-        assert sorted(ids(take(consumer, 2))) == ["a", "b"]
+        if broker.capabilities.knows_nonces:
+            assert sorted(ids(take(consumer, 2))) == ["a", "b"]
+        else:
+            assert sorted(ids(take(consumer, 3))) == ["a", "a", "b"]
         self.nothing_comes(consumer)
 
     @pytest.mark.parametrize("ask", ["declare", "purge", "size", "names", "peek", "delayed", "dead", "broadcast"])

@@ -1,0 +1,211 @@
+"""Between AMQP's messages and what the package knows: publications out, deliveries in, counters in headers of ours.
+
+A message keeps its properties and body whenever it goes back: what we count is in headers of our own, which Celery's
+workers pass over. The server's own headers (``x-death``, ``x-delivery-count``) are read and never sent on: RabbitMQ
+before 4.0.1 drops a message whose ``x-death`` says that it went in a circle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from skirret import clock
+from skirret.brokers.amqp import ladder
+from skirret.errors import DecodeError, EncodeError
+from skirret.message import Envelope, Publication
+from skirret.stores.amqp import content, tables
+from skirret.stores.amqp.content import Content
+from skirret.stores.amqp.publishing import Outgoing
+from skirret.stores.amqp.session import Arrived
+
+DELIVERIES, CRASHES, FIRST = "x-skirret-deliveries", "x-skirret-crashes", "x-skirret-first"
+REASON, DIED, HOME, MARK = "x-skirret-reason", "x-skirret-died", "x-skirret-queue", "x-skirret-mark"
+_OURS = (DELIVERIES, CRASHES, FIRST, REASON, DIED, HOME, MARK)
+_SERVERS = (
+    "x-death", "x-first-death-exchange", "x-first-death-queue", "x-first-death-reason", "x-last-death-exchange",
+    "x-last-death-queue", "x-last-death-reason", "x-delivery-count", "x-acquired-count",
+    "x-opt-rabbitmq-delivery-count",
+)  # fmt: skip
+
+PROPERTIES = ("message_id", "timestamp", "type", "user_id", "app_id", "cluster_id")
+"""Properties of AMQP that an envelope keeps among its own."""
+
+_WRITE = msgspec.json.Encoder(enc_hook=repr, order="sorted").encode
+"""Sorted, because RabbitMQ sorts the headers of what it delivers again, and it must be known as the same."""
+
+
+@dataclass(slots=True)
+class Letter:
+    """A message as a consumer holds it. `raw` is kombu's envelope, which is all that the rest of the package sees.
+
+    `content` is None where the properties cannot be read: such a message goes to the dead letters as it is.
+    """
+
+    raw: bytes
+    body: bytes
+    content: Content | None
+    priority: int = 0
+    deliveries: int = 0
+    crashes: int = 0
+    first_delivered: float = 0.0
+    reason: str = ""
+    died: float = 0.0
+    home: str = ""
+
+
+def read(arrived: Arrived, *, is_dead: bool = False) -> Letter:
+    """The message that arrived; never raises.
+
+    Args:
+        arrived: as it came.
+        is_dead: it comes from the dead letters, where the server counts who looked at it.
+    """
+    try:
+        found = content.decode(arrived.header)
+    except DecodeError as exc:
+        return Letter(
+            raw=_WRITE({"unreadable": str(exc), "properties": arrived.header, "body": arrived.body}),
+            body=arrived.body,
+            content=None,
+        )
+    headers = found.headers
+    counted = headers.get("x-delivery-count")
+    letter = Letter(
+        raw=b"", body=arrived.body, content=found, priority=found.priority or 0,
+        deliveries=0 if is_dead else counted if isinstance(counted, int) else int(arrived.redelivered),
+    )  # fmt: skip
+    death = headers.get("x-death")
+    if any(name.startswith("x-") for name in headers):
+        letter.deliveries += _number(headers.get(DELIVERIES))
+        letter.crashes = _number(headers.get(CRASHES))
+        letter.first_delivered = float(_number(headers.get(FIRST)))
+        letter.reason = str(headers.get(REASON) or "")
+        letter.died = float(_number(headers.get(DIED)))
+        letter.home = str(headers.get(HOME) or "")
+        if isinstance(death, list) and death and isinstance(death[0], dict) and not letter.reason:
+            letter.home = str(death[0].get("queue") or "")
+            letter.reason = f"RabbitMQ gave it up: {death[0].get('reason')}"
+            moment = death[0].get("time")
+            letter.died = moment.timestamp() if isinstance(moment, datetime) else 0.0
+        for name in (*_SERVERS, *_OURS):
+            headers.pop(name, None)
+    letter.raw = _envelope(found, *_route(arrived, letter, is_dead))
+    return letter
+
+
+def _route(arrived: Arrived, letter: Letter, is_dead: bool) -> tuple[bytes, str, str]:
+    """The body, and how the message came to its queue: detours over the ladder or the dead letters are not told."""
+    if is_dead:
+        return arrived.body, "", letter.home
+    if arrived.exchange == ladder.EXIT:
+        return arrived.body, "", ladder.plain(arrived.routing_key)
+    return arrived.body, arrived.exchange, arrived.routing_key
+
+
+def _number(value: Any) -> Any:
+    return value if isinstance(value, int | float) and value >= 0 else 0
+
+
+def _envelope(found: Content, body: bytes, exchange: str, routing_key: str) -> bytes:
+    properties: dict[str, Any] = {
+        "correlation_id": found.correlation_id,
+        "reply_to": found.reply_to,
+        "delivery_mode": found.delivery_mode or 1,
+        "delivery_info": {"exchange": exchange, "routing_key": routing_key},
+        "priority": found.priority or 0,
+        "body_encoding": "base64",
+        "delivery_tag": "",
+    }
+    if found.expiration is not None:
+        properties["expiration"] = found.expiration
+    for name in PROPERTIES:
+        value = getattr(found, name)
+        if value is not None:
+            properties[name] = value
+    return _WRITE(
+        {
+            "body": body,  # msgspec writes bytes in base64
+            "content-encoding": found.content_encoding,
+            "content-type": found.content_type,
+            "headers": found.headers,
+            "properties": properties,
+        }
+    )
+
+
+def task_id(letter: Letter) -> str:
+    """The id of the task that a message asks for, as well as it can be told."""
+    if letter.content is None:
+        return ""
+    return str(letter.content.headers.get("id") or letter.content.correlation_id or "")
+
+
+def content_of(publication: Publication) -> Content:
+    """A publication's properties."""
+    envelope: Envelope = publication.envelope
+    correlation = envelope.correlation_id
+    found = Content(
+        headers=envelope.headers,
+        content_type=envelope.content_type,
+        content_encoding=envelope.content_encoding,
+        delivery_mode=envelope.delivery_mode,
+        priority=max(0, min(255, envelope.priority)),
+        # A longer one does not fit there; the id of the task is in the headers as well.
+        correlation_id=correlation if correlation is None or len(correlation.encode()) < 256 else None,
+        reply_to=envelope.reply_to,
+    )  # without its expiration: RabbitMQ would drop it then, and nobody would record that it expired
+    for name, value in envelope.properties.items():
+        if name in PROPERTIES and value is not None:
+            setattr(found, name, int(value) if name == "timestamp" else str(value))
+    return found
+
+
+def outgoing(found: Content, body: bytes, exchange: str, routing_key: str, largest: int) -> Outgoing:
+    """A message in bytes.
+
+    Raises:
+        EncodeError: AMQP cannot hold a header or property, or they are too large for a frame together.
+    """
+    header = content.encode(found, len(body))
+    if len(header) > largest - 8:
+        raise EncodeError(
+            f"the headers of this message take {len(header)} bytes, and a RabbitMQ frame holds {largest - 8}. Stamps "
+            "and headers are for small things; put the rest into the arguments"
+        )
+    return Outgoing(tables.short_text(exchange), tables.short_text(routing_key), header, body)
+
+
+def counted(letter: Letter, **counts: Any) -> Content:
+    """The message's properties with counters, for its way back to a queue or to the dead letters.
+
+    Args:
+        letter: as it was held.
+        **counts: what differs from it: deliveries, crashes, first_delivered, reason, died, home.
+    """
+    told = replace(letter, **counts)
+    found = letter.content or Content()
+    ours = {
+        DELIVERIES: told.deliveries or None, CRASHES: told.crashes or None, FIRST: told.first_delivered or None,
+        REASON: told.reason[:2000] or None, DIED: told.died or None, HOME: told.home or None,
+    }  # fmt: skip
+    headers = {**found.headers, **{name: value for name, value in ours.items() if value is not None}}
+    if told.reason:
+        headers[MARK] = hashlib.sha256(f"{clock.monotonic()}{id(letter)}".encode()).hexdigest()[:16]
+    return replace(found, headers=headers)
+
+
+def digest(arrived: Arrived) -> str:
+    """What tells one dead letter from another, however often it was read: its body and what its sender said of it."""
+    try:
+        found = content.decode(arrived.header)
+        names = [name for name in sorted(found.headers) if name not in _SERVERS or name == "x-death"]
+        kept = {name: found.headers[name] for name in names}
+        told = content.encode(replace(found, headers=kept), len(arrived.body))
+    except (DecodeError, EncodeError):
+        told = arrived.header
+    return hashlib.sha256(told + arrived.body).hexdigest()[:24]

@@ -1,0 +1,161 @@
+"""Reading a whole queue without taking from it: dead letters, and the names of queues."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+
+from pamqp import commands
+
+from skirret import clock
+from skirret.brokers.amqp import letter
+from skirret.brokers.amqp.topology import REGISTRY, dead_queue
+from skirret.brokers.base import Dead
+from skirret.stores.amqp import frames
+from skirret.stores.amqp.faults import Broken, Refused, in_words
+from skirret.stores.amqp.session import Arrived, Session
+from skirret.stores.amqp.store import Store
+
+CHANNEL = 1
+READER = "reader"
+GIVE_BACK = 1.0
+"""Seconds within which what was read is back; if it is not, somebody else took it, or the server is in trouble."""
+
+ACCESS_REFUSED, NOT_FOUND = 403, 404
+
+
+class Reading:
+    """All messages of a queue, held for as long as it is read; nobody else reads it meanwhile.
+
+    Args:
+        session: a line of its own.
+        arrived: what the queue holds, the oldest first.
+    """
+
+    def __init__(self, session: Session, queue: str, arrived: list[Arrived]) -> None:
+        self._session = session
+        self._queue = queue
+        self.arrived = arrived
+        self._kept = {one.tag for one in arrived}
+
+    def drop(self, ones: Sequence[Arrived], seconds: float) -> None:
+        """Take these out of the queue for good."""
+        if ones:
+            self._session.settle(CHANNEL, b"".join(frames.ack(CHANNEL, one.tag) for one in ones), seconds)
+            self._kept -= {one.tag for one in ones}
+
+    def give_back(self, deadline: clock.Deadline) -> None:
+        """Return the others to the queue, and wait until they are there: a quorum queue takes its time."""
+        if not self._kept:
+            return
+        cancel = commands.Basic.Cancel(consumer_tag=READER)
+        left = max(0.05, deadline.left() or 0.0)
+        self._session.call(CHANNEL, cancel, commands.Basic.CancelOk, seconds=left)
+        back = b"".join(frames.nack(CHANNEL, tag) for tag in sorted(self._kept, reverse=True))
+        self._session.settle(CHANNEL, back, left)
+        while _count(self._session, self._queue, left) < len(self._kept) and not deadline.passed():
+            time.sleep(0.002)
+
+
+@contextlib.contextmanager
+def reading(store: Store, queue: str) -> Iterator[Reading]:
+    """Hold all messages of a queue; what is not dropped returns to its place. A queue that is not there is empty.
+
+    Raises:
+        OperationalError: the server cannot be reached, or somebody else reads it for too long.
+    """
+    deadline = clock.Deadline(store.address.deadline)
+    session = store.open()
+    try:
+        found = Reading(session, queue, _all(session, queue, deadline))
+        yield found
+        found.give_back(clock.Deadline(GIVE_BACK))
+    except (Broken, Refused) as exc:
+        raise in_words(exc, store.address) from exc
+    finally:
+        session.close()
+
+
+def _all(session: Session, queue: str, deadline: clock.Deadline) -> list[Arrived]:
+    while True:
+        left = max(0.05, deadline.left() or 0.0)
+        try:
+            count = _count(session, queue, left)
+            if not count:
+                return []
+            session.call(CHANNEL, commands.Basic.Qos(0, 0, False), commands.Basic.QosOk, seconds=left)
+            consume = commands.Basic.Consume(queue=queue, consumer_tag=READER, exclusive=True, arguments={})
+            session.call(CHANNEL, consume, commands.Basic.ConsumeOk, seconds=left)
+        except Refused as exc:
+            session.open_channel(CHANNEL, left)
+            if exc.code == NOT_FOUND:
+                return []
+            if exc.code != ACCESS_REFUSED or deadline.passed():
+                raise
+            time.sleep(0.01)  # another one reads it: they take turns
+            continue
+        # What another reader just gave back may still be on its way; what was acked by one is not coming.
+        while len(session.arrived) < count and session.pump(min(0.5, deadline.left() or 0.0)):
+            pass
+        return list(session.arrived)
+
+
+def _count(session: Session, queue: str, seconds: float) -> int:
+    declared = commands.Queue.Declare(queue=queue, passive=True)
+    return int(session.call(CHANNEL, declared, commands.Queue.DeclareOk, seconds=seconds).message_count)
+
+
+def dead(store: Store, queue: str, limit: int) -> list[Dead]:
+    """The dead letters of a queue, the newest first."""
+    with reading(store, dead_queue(queue)) as found:
+        return [_dead(queue, one) for one in reversed(found.arrived)][:limit]
+
+
+def _dead(queue: str, arrived: Arrived) -> Dead:
+    read = letter.read(arrived, is_dead=True)
+    return Dead(
+        key=f"{queue}\x1f{letter.digest(arrived)}",
+        queue=queue,
+        task_id=letter.task_id(read),
+        raw=read.raw,
+        reason=read.reason or "RabbitMQ gave it up",
+        died=read.died,
+        deliveries=read.deliveries,
+        crashes=read.crashes,
+    )
+
+
+def chosen(found: Reading, digests: Sequence[str]) -> list[Arrived]:
+    """Those messages that the digests name, each once."""
+    wanted = list(digests)
+    picked: list[Arrived] = []
+    for one in found.arrived:
+        name = letter.digest(one)
+        if name in wanted:
+            wanted.remove(name)
+            picked.append(one)
+    return picked
+
+
+def by_queue(keys: Sequence[str]) -> dict[str, list[str]]:
+    """Keys of dead letters as queue -> digests."""
+    found: dict[str, list[str]] = {}
+    for key in keys:
+        queue, _, name = key.rpartition("\x1f")
+        found.setdefault(queue, []).append(name)
+    return found
+
+
+def names(store: Store) -> list[str]:
+    """The queues that somebody noted and that are there, sorted; notes that say the same are made one."""
+    with reading(store, REGISTRY) as found:
+        seen: set[str] = set()
+        twice: list[Arrived] = []
+        for one in found.arrived:
+            name = one.body.decode(errors="replace")
+            if name in seen:
+                twice.append(one)
+            seen.add(name)
+        found.drop(twice, store.address.deadline)
+    return sorted(seen)

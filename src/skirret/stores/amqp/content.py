@@ -1,0 +1,146 @@
+"""A message's properties as AMQP's content header frame carries them: fourteen fields, one of them the headers.
+
+Source of the format: the AMQP 0-9-1 specification, 2.3.5.2 (content header) and 1.8 (properties of class basic).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from struct import Struct, error
+from typing import Any
+
+from skirret.errors import DecodeError
+from skirret.stores.amqp import tables
+
+_HEAD = Struct(">HHQH")
+_BASIC = 60
+_STAMP = Struct(">Q")
+
+_SHORT = {
+    "content_type": 15, "content_encoding": 14, "correlation_id": 10, "reply_to": 9, "expiration": 8, "message_id": 7,
+    "type": 5, "user_id": 4, "app_id": 3, "cluster_id": 2,
+}  # fmt: skip
+"""The bits of the properties that are short strings."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Content:
+    """What a message says of itself beside its body; a property that is None is not sent.
+
+    Args:
+        headers: a table of plain values.
+        delivery_mode: 2 outlives a restart of the server, 1 does not.
+        priority: 0 to 255.
+        expiration: milliseconds as text.
+        timestamp: seconds since the epoch.
+        content_type, content_encoding, correlation_id, reply_to, message_id, type, user_id, app_id, cluster_id: text
+            of at most 255 bytes.
+    """
+
+    headers: dict[str, Any] = field(default_factory=dict)
+    content_type: str | None = None
+    content_encoding: str | None = None
+    delivery_mode: int | None = 2
+    priority: int | None = None
+    correlation_id: str | None = None
+    reply_to: str | None = None
+    expiration: str | None = None
+    message_id: str | None = None
+    timestamp: int | None = None
+    type: str | None = None
+    user_id: str | None = None
+    app_id: str | None = None
+    cluster_id: str | None = None
+
+
+_ORDER = (
+    "content_type", "content_encoding", "headers", "delivery_mode", "priority", "correlation_id", "reply_to",
+    "expiration", "message_id", "timestamp", "type", "user_id", "app_id", "cluster_id",
+)  # fmt: skip
+"""The properties in the order of their bits, from 15 down."""
+
+_seen: dict[str, bytes] = {}
+"""Content types and encodings, of which there are few, in bytes."""
+
+
+def _short(text: str) -> bytes:
+    found = _seen.get(text)
+    if found is None:
+        found = tables.short_text(text)
+        if len(_seen) < 100:
+            _seen[text] = found
+    return found
+
+
+def encode(content: Content, size: int) -> bytes:
+    """The payload of a content header frame for a body of `size` bytes.
+
+    Raises:
+        EncodeError: a property that AMQP cannot hold.
+    """
+    flags = 0
+    parts: list[bytes] = []
+    if content.content_type is not None:
+        flags |= 0x8000
+        parts.append(_short(content.content_type))
+    if content.content_encoding is not None:
+        flags |= 0x4000
+        parts.append(_short(content.content_encoding))
+    if content.headers:
+        flags |= 0x2000
+        parts.append(tables.encode(content.headers))
+    if content.delivery_mode is not None:
+        flags |= 0x1000
+        parts.append(bytes((content.delivery_mode,)))
+    if content.priority is not None:
+        flags |= 0x0800
+        parts.append(bytes((content.priority,)))
+    if content.correlation_id is not None:
+        flags |= 0x0400
+        parts.append(tables.short_text(content.correlation_id))
+    if content.reply_to is not None:
+        flags |= 0x0200
+        parts.append(tables.short_text(content.reply_to))
+    for name in ("expiration", "message_id", "timestamp", "type", "user_id", "app_id", "cluster_id"):
+        value = getattr(content, name)
+        if value is not None:
+            flags |= 1 << (15 - _ORDER.index(name))
+            parts.append(_STAMP.pack(value) if name == "timestamp" else tables.short_text(value))
+    return _HEAD.pack(_BASIC, 0, size, flags) + b"".join(parts)
+
+
+def size_of(payload: bytes) -> int:
+    """The size of the body that a content header announces, in bytes."""
+    return int(_HEAD.unpack_from(payload)[2])
+
+
+def decode(payload: bytes) -> Content:
+    """The properties in a content header frame's payload.
+
+    Raises:
+        DecodeError: it is not one.
+    """
+    found = Content(delivery_mode=None)
+    try:
+        _, _, _, flags = _HEAD.unpack_from(payload)
+        at = _HEAD.size
+        for place, name in enumerate(_ORDER):
+            if not flags & (0x8000 >> place):
+                continue
+            if name == "headers":
+                found.headers, at = tables.decode(payload, at)
+            elif name in _SHORT:
+                end = at + 1 + payload[at]
+                if end > len(payload):
+                    raise DecodeError(f"the property {name} ends in the middle")
+                setattr(found, name, payload[at + 1 : end].decode(errors="backslashreplace"))
+                at = end
+            elif name == "timestamp":
+                found.timestamp = _STAMP.unpack_from(payload, at)[0]
+                at += 8
+            else:
+                setattr(found, name, payload[at])
+                at += 1
+    except (IndexError, error) as exc:
+        raise DecodeError(f"the properties end in the middle: {exc}") from exc
+    return found

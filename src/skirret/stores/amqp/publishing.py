@@ -1,0 +1,111 @@
+"""Publishing with confirms: messages go out in a window, and none counts as stored before the server said so."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pamqp import commands
+
+from skirret import clock
+from skirret.errors import OperationalError
+from skirret.stores.amqp import frames
+from skirret.stores.amqp.faults import Blocked, Broken
+from skirret.stores.amqp.session import Returned, Session
+
+CHANNEL = 1
+WINDOW = 1000
+"""Messages that are under way without a confirm, at most."""
+
+PIECE = 64 * 1024
+"""Bytes that are written in one go, about."""
+
+
+class Outgoing(NamedTuple):
+    """One message in bytes. `exchange` and `routing_key` are AMQP's short strings, `header` the content header."""
+
+    exchange: bytes
+    routing_key: bytes
+    header: bytes
+    body: bytes
+    mandatory: bool = True
+
+
+Unroutable = Returned
+
+
+def publish(session: Session, waiting: list[Outgoing], lost: list[Unroutable], seconds: float) -> None:
+    """Publish messages and wait until all are confirmed.
+
+    Args:
+        session: whose channel 1 publishes; confirms are turned on at its first use.
+        waiting: the messages; what is confirmed is taken out, so that the rest can be sent by another session.
+        lost: gets those that no queue wanted.
+        seconds: the deadline.
+
+    Raises:
+        OperationalError: the server refused to store some (a queue is full, or has lost its majority).
+        Broken: the line is gone, or not all was confirmed in time.
+        Refused: the channel was closed, such as for an exchange that is not there.
+    """
+    deadline = clock.Deadline(seconds)
+    if session.published == 0:
+        session.call(CHANNEL, commands.Confirm.Select(), commands.Confirm.SelectOk, seconds=seconds)
+    first = session.published + 1
+    sent = 0
+    open_tags: set[int] = set()
+    refused: set[int] = set()
+    try:
+        while sent < len(waiting) or open_tags:
+            batch: list[bytes] = []
+            size = 0
+            while sent < len(waiting) and len(open_tags) < WINDOW and size < PIECE:
+                one = waiting[sent]
+                data = frames.publish(CHANNEL, *one[:4], session.line.frame_max, mandatory=one.mandatory)
+                batch.append(data)
+                size += len(data)
+                session.published += 1
+                open_tags.add(session.published)
+                sent += 1
+            left = deadline.left() or 0.0
+            if batch:
+                session.line.send(b"".join(batch), left)
+                if sent < len(waiting) and len(open_tags) < WINDOW:
+                    session.pump(0.0)
+                    refused |= _confirm(session, open_tags)
+                    continue
+            session.pump(left)
+            refused |= _confirm(session, open_tags)
+            closed = session.refusal(CHANNEL)
+            if closed is not None:
+                session.published = 0
+                session.open_channel(CHANNEL, max(0.1, deadline.left() or 0.0))
+                raise closed
+            if open_tags and deadline.passed():
+                if session.line.blocked:
+                    raise Blocked(session.line.blocked, timed_out=True)
+                raise Broken(f"{len(open_tags)} of {len(waiting)} messages were not confirmed in time", timed_out=True)
+    except BaseException:
+        again = open_tags | refused
+        waiting[:] = [one for number, one in enumerate(waiting) if number >= sent or first + number in again]
+        raise
+    finally:
+        lost += session.returned
+        session.returned.clear()
+    if refused:
+        raise OperationalError(
+            f"the server refused to store {len(refused)} of {len(waiting)} messages: a queue is full (x-max-length) or "
+            "has lost the majority of its nodes. The others are stored"
+        )
+
+
+def _confirm(session: Session, open_tags: set[int]) -> set[int]:
+    """Take confirmed tags out; those that were refused."""
+    refused: set[int] = set()
+    confirmed = session.confirmed
+    while confirmed:
+        tag, multiple, stored = confirmed.popleft()
+        meant = {one for one in open_tags if one <= tag} if multiple else open_tags & {tag}
+        open_tags -= meant
+        if not stored:
+            refused |= meant
+    return refused

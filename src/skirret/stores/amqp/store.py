@@ -1,0 +1,284 @@
+"""One server as this process sees it: lines for calls and confirmed publishing, shared by its threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pamqp import commands
+
+from skirret import clock
+from skirret.errors import OperationalError
+from skirret.stores.amqp.address import HEARTBEAT, Address, address_of
+from skirret.stores.amqp.faults import Broken, Refused, in_words
+from skirret.stores.amqp.line import Line
+from skirret.stores.amqp.publishing import CHANNEL, Outgoing, Unroutable, publish
+from skirret.stores.amqp.pulse import keep_alive
+from skirret.stores.amqp.session import Session
+from skirret.url import Url
+
+Answer = TypeVar("Answer")
+
+ASIDE = 2
+"""The channel of calls that the server may refuse: it is opened for each of them."""
+
+KEPT_IDLE = 8
+"""Idle lines kept for the next call; more are closed."""
+
+CHECK_AFTER = 15.0
+"""A line that was idle for so many seconds is asked before it is trusted."""
+
+_stores: weakref.WeakValueDictionary[Address, Store] = weakref.WeakValueDictionary()
+_finding = threading.Lock()
+
+
+class Store:
+    """The lines of this process to one server or cluster. Safe for threads; a fork's child begins without lines.
+
+    Get one by `store_at`, which gives all who agree on the address the same one.
+
+    Args:
+        address: where it is.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._idle: list[Session] = []
+        self._last: tuple[str, int] | None = None
+        self._identity = ""
+        self._version: tuple[int, ...] = ()
+        self._pid = os.getpid()
+
+    # -- lines -----------------------------------------------------------------------------------------------------
+
+    def open(self, seconds: float | None = None, *, listens: bool = False) -> Session:
+        """A session of the caller's own with channel 1 open, to be closed by the caller.
+
+        Args:
+            seconds: the deadline, if not the address's.
+            listens: whether it will wait for what the server sends: it then gives signs of life.
+
+        Raises:
+            OperationalError: no node can be reached, or they do not let us in.
+        """
+        try:
+            return self._open(seconds or self.address.deadline, listens)
+        except (Broken, Refused) as exc:
+            raise in_words(exc, self.address) from exc
+
+    def _open(self, seconds: float, listens: bool) -> Session:
+        deadline = clock.Deadline(seconds)
+        nodes = self.address.order()
+        if self._last in nodes:  # who answered last is asked first
+            nodes.sort(key=lambda node: node != self._last)
+        wanted = self.address.heartbeat
+        heartbeat = min(wanted, HEARTBEAT) if listens else wanted
+        for left, node in zip(range(len(nodes), 0, -1), nodes, strict=True):
+            try:
+                line = Line(self.address, node, (deadline.left() or 0.0) / left, heartbeat)
+                session = Session(line)
+                session.open_channel(CHANNEL, max(0.05, deadline.left() or 0.0))
+            except (Broken, Refused) as exc:
+                refused = isinstance(exc, Refused) and exc.code in {403, 530}  # no other node thinks otherwise
+                if left == 1 or refused:
+                    raise
+                continue
+            self._last = node
+            self._version = line.version
+            self._identity = str(line.properties.get("cluster_name") or "")
+            if listens:
+                keep_alive(line)
+            return session
+        raise AssertionError
+
+    def _borrow(self, deadline: clock.Deadline) -> Session:
+        if self._pid != os.getpid():
+            self.after_fork()
+        while self._idle:
+            try:
+                session = self._idle.pop()
+            except IndexError:
+                break
+            if _answers(session):
+                return session
+            session.close(kindly=False)
+        return self._open(max(0.05, deadline.left() or 0.0), False)
+
+    def _give_back(self, session: Session) -> None:
+        if len(self._idle) >= KEPT_IDLE:
+            session.close()
+            return
+        session.idle_since = clock.monotonic()
+        self._idle.append(session)
+
+    # -- calls -----------------------------------------------------------------------------------------------------
+
+    def run(self, work: Callable[[Session, float], Answer], seconds: float | None = None) -> Answer:
+        """Do something on a borrowed session; a line that turns out to be dead is replaced once.
+
+        Args:
+            work: gets the session and the seconds left; must bear being done twice.
+            seconds: the deadline, if not the address's.
+
+        Raises:
+            Refused: the server refused it, and closed the channel that it was on (not the line, nor channel 1).
+            OperationalError: it cannot be reached.
+        """
+        deadline = clock.Deadline(seconds or self.address.deadline)
+        for last in (False, True):
+            session = None
+            try:
+                session = self._borrow(deadline)
+                answer = work(session, max(0.05, deadline.left() or 0.0))
+            except (Broken, Refused) as exc:
+                if session is not None:
+                    if isinstance(exc, Refused) and not exc.whole:
+                        self._give_back(session)
+                        raise
+                    session.close(kindly=False)
+                    self.forget_idle()
+                if last or isinstance(exc, Refused) or exc.timed_out:
+                    raise in_words(exc, self.address) from exc
+                continue
+            except BaseException:
+                if session is not None:
+                    session.close(kindly=False)
+                raise
+            self._give_back(session)
+            return answer
+        raise AssertionError
+
+    def aside(self, *calls: tuple[Any, type[Any]], seconds: float | None = None) -> list[Any]:
+        """Answers of calls that the server may refuse, on a channel of their own, in one go.
+
+        Args:
+            *calls: a command of pamqp and the kind of its answer.
+            seconds: the deadline, if not the address's.
+
+        Raises:
+            Refused: the first refusal; what came before it is done.
+            OperationalError: it cannot be reached.
+        """
+
+        def work(session: Session, left: float) -> list[Any]:
+            session.open_channel(ASIDE, left)
+            answers = [session.call(ASIDE, command, kind, seconds=left) for command, kind in calls]
+            session.call(ASIDE, commands.Channel.Close(200, "", 0, 0), commands.Channel.CloseOk, seconds=left)
+            return answers
+
+        return self.run(work, seconds)
+
+    def publish(self, messages: Sequence[Outgoing], seconds: float | None = None) -> list[Unroutable]:
+        """Store messages, all confirmed; those that no queue wanted are returned.
+
+        What was not confirmed when a line broke is sent again on another one: it may then be there twice.
+
+        Raises:
+            OperationalError: not all could be confirmed.
+        """
+        waiting = list(messages)
+        lost: list[Unroutable] = []
+
+        def work(session: Session, left: float) -> None:
+            publish(session, waiting, lost, left)
+
+        try:
+            self.run(work, seconds)
+        except Refused as exc:
+            raise in_words(exc, self.address) from exc
+        return lost
+
+    # -- facts -----------------------------------------------------------------------------------------------------
+
+    @property
+    def identity(self) -> str:
+        """Names the cluster and the virtual host.
+
+        Raises:
+            OperationalError: it cannot be asked.
+        """
+        self._learn()
+        return f"amqp:{self._identity}:{self.address.vhost}"
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """The server's version, such as (3, 10, 8).
+
+        Raises:
+            OperationalError: it cannot be asked.
+        """
+        self._learn()
+        return self._version
+
+    def _learn(self) -> None:
+        if not self._version:
+            try:
+                self.run(_nothing)
+            except Refused as exc:
+                raise in_words(exc, self.address) from exc
+
+    # -- ends ------------------------------------------------------------------------------------------------------
+
+    def forget_idle(self) -> None:
+        """Close the lines that nobody uses, without a word."""
+        idle, self._idle = self._idle, []
+        for session in idle:
+            session.close(kindly=False)
+
+    def close(self) -> None:
+        """Close the lines that nobody uses; the store may be used again."""
+        idle, self._idle = self._idle, []
+        for session in idle:
+            session.close()
+
+    def after_fork(self) -> None:
+        """Forget the parent's lines, which stay open on its side."""
+        self.forget_idle()
+        self._pid = os.getpid()
+
+
+def _nothing(_session: Session, _left: float) -> None:
+    """For its line alone."""
+
+
+def _answers(session: Session) -> bool:
+    """Whether an idle line can be trusted: its end is seen without a question, a silent death after some time."""
+    try:
+        while session.pump(0.0):
+            pass
+        if session.refusal(CHANNEL) is not None:
+            return False
+        if clock.monotonic() - session.idle_since > CHECK_AFTER:
+            session.settle(CHANNEL, b"", 1.0)
+    except (Broken, Refused):
+        return False
+    return True
+
+
+def store_at(url: Url, options: Mapping[str, Any]) -> Store:
+    """The store at an address; all who agree on everything share one.
+
+    Raises:
+        ImproperlyConfigured: the address or an option makes no sense.
+    """
+    address = address_of(url, options)
+    with _finding:
+        found = _stores.get(address)
+        if found is None:
+            found = _stores[address] = Store(address)
+        return found
+
+
+def _after_fork_in_child() -> None:
+    global _finding
+    _finding = threading.Lock()
+    for store in list(_stores.values()):
+        store.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+__all__ = ["OperationalError", "Store", "store_at"]
