@@ -12,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from skirret import loggers
+from tests.servers.rabbitmq_programs import rabbitmq as rabbitmq_programs
+from tests.servers.rabbitmq_servers import RabbitServer
 
 settings.register_profile(
     "test", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -78,3 +80,18 @@ def _log_lines_can_be_written(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     monkeypatch.setattr(loggers, "tell", told)
     yield
     assert not faults
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """A RabbitMQ for all tests of this process, since it takes six seconds to start: who ends it starts it again."""
+    server = RabbitServer(rabbitmq_programs(), tmp_path_factory.mktemp("rabbitmq"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def rabbitmq_host(rabbitmq: RabbitServer) -> Iterator[str]:
+    """The name of a virtual host that is the test's own."""
+    with rabbitmq.host() as name:
+        yield name
