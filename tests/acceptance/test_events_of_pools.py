@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from skirret import Skirret
 from skirret.errors import WorkerLostError
+from skirret.events.schema import COMMON
 from tests.acceptance.processes import running
 from tests.acceptance.test_events import until
 
@@ -94,6 +96,24 @@ def test_success_failure_and_a_long_run_are_told(pool, tmp_path, monitor):
         assert worker.stop() == 0
     until(lambda: monitor.events[-1]["type"] == "worker-offline")
     assert monitor.events[-1]["processed"] == 3
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_task_that_its_worker_leaves_to_others_is_told_as_cancelled(pool, tmp_path, monitor):
+    (tmp_path / "shop.py").write_text(TASKS)
+    env = {"URL": monitor.app.broker_url_in_use()}
+    command = f"skirret -A shop worker -P {pool} -c 1 -E -n w1@h -l info"
+    with running(command, tmp_path, env) as worker:
+        worker.wait_until_it_says("ready.", 30.0)
+        sent = monitor.app.send_task("shop.sleep", (60.0,))
+        until(lambda: monitor.kinds(sent.id) == ["received", "started"])
+        worker.stop(signal.SIGQUIT)
+    until(lambda: monitor.events[-1]["type"] == "worker-offline")
+    assert monitor.kinds(sent.id) == ["received", "started", "cancelled"]
+    assert set(monitor.last(sent.id)) >= {*COMMON, "uuid"}
+    with running(command, tmp_path, env) as worker:  # what was cancelled is not lost
+        until(lambda: monitor.kinds(sent.id)[3:] == ["received", "started"])
+        worker.stop(signal.SIGQUIT)
 
 
 def test_a_task_that_kills_its_process_is_told_as_failed_once_it_is_given_up(tmp_path, monitor):

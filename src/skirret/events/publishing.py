@@ -58,7 +58,7 @@ class EventPublisher:
         self.serializer = serializer
 
     def publish(self, events: Sequence[Mapping[str, Any]], *, flat: bool = False) -> None:
-        """Send events, in order within each routing key, in one round trip.
+        """Send events in their order, in one round trip; only those of different groups may overtake each other.
 
         Args:
             events: what to tell.
@@ -81,7 +81,9 @@ class EventPublisher:
             number += 1
             whole = {**common, "clock": number, **event}
             group = group_from(whole["type"])
-            if group not in GROUPED:
+            if group not in GROUPED:  # that a worker goes is told after what became of its tasks
+                messages += [self._message(together, wire.group_key(of), flat) for of, together in grouped.items()]
+                grouped.clear()
                 messages.append(self._message(whole, wire.routing_key(whole["type"]), flat))
                 continue
             together = grouped.setdefault(group, [])
