@@ -43,6 +43,12 @@ def row(key: str, value: Any, origin: Origin) -> Row:
     return Row(key, value, origin, known.doc, shown(key, known.default), known.used, known.unused)
 
 
+def has_effect(key: str) -> bool:
+    """Whether Skirret, or the user's own code, does anything with the setting `key`."""
+    known = OPTIONS.get(key)
+    return known is None or known.used
+
+
 def full_key(name: str, group: str = "") -> str:
     """The key called `name`, or `name` within `group`, or within any other group.
 

@@ -10,6 +10,7 @@ _OF_REDIS = {
     "username": "redis_username",
     "password": "redis_password",
     "socket_timeout": "redis_socket_timeout",
+    "socket_connect_timeout": "redis_socket_connect_timeout",
     "socket_keepalive": "redis_socket_keepalive",
     "client_name": "redis_client_name",
 }
@@ -17,8 +18,11 @@ _OF_REDIS = {
 
 
 def broker_options(conf: Conf) -> dict[str, Any]:
-    """What the broker is opened with: ``broker_transport_options`` over ``priority_order`` and ``broker_use_ssl``."""
-    options: dict[str, Any] = {"priority_order": conf.priority_order}
+    """What the broker is opened with: ``broker_transport_options`` over the settings that say the same."""
+    options: dict[str, Any] = {
+        "priority_order": conf.priority_order,
+        "socket_connect_timeout": conf.broker_connection_timeout,
+    }
     if conf.broker_use_ssl:
         options["ssl"] = conf.broker_use_ssl
     return {**options, **(conf.broker_transport_options or {})}

@@ -86,6 +86,7 @@ def test_tls_may_be_told_in_the_query_as_celerys_users_do():
         ("redis://h/mail", {}, "database"),
         ("redis+cluster://h/2", {}, "database 0 only"),
         ("redis://h", {"socket_timeout": "soon"}, "socket_timeout"),
+        ("redis://h", {"socket_connect_timeout": -1}, "socket_connect_timeout"),
         ("rediss://h?ssl_cert_reqs=perhaps", {}, "ssl_cert_reqs"),
     ],
 )
@@ -97,6 +98,7 @@ def test_what_makes_no_sense_is_refused_in_words(url, options, what):
 @pytest.mark.parametrize("given,seconds", [(None, DEADLINE), (120, DEADLINE), (1.5, 1.5)])
 def test_a_call_has_less_than_five_seconds(given, seconds):
     assert read("redis://h", socket_timeout=given).deadline == seconds <= 5.0
+    assert read("redis://h", socket_connect_timeout=given).patience == seconds
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import time
 
 import pytest
 
+from skirret.stores.redis.address import Address
 from skirret.stores.redis.faults import Broken, Refused
+from skirret.stores.redis.nodes import nodes_of
 from skirret.stores.redis.session import Session, pack
 
 
@@ -101,3 +103,24 @@ def test_what_has_come_is_read_without_waiting(line):
     server.close()
     with pytest.raises(Broken):
         session.pending()
+
+
+def test_a_server_that_takes_no_connection_is_given_up_after_the_time_for_connecting():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        host, port = server.getsockname()
+        filling = [socket.socket() for _ in range(4)]
+        try:
+            for one in filling:  # what is not accepted fills the server's queue, and then nothing is answered
+                one.setblocking(False)
+                one.connect_ex((host, port))
+            time.sleep(0.05)
+            start = time.monotonic()
+            with pytest.raises(Broken) as caught:
+                nodes_of(Address(hosts=((host, port),), patience=0.3)).open("", 4.0)
+            assert 0.2 < time.monotonic() - start < 2.0
+            assert caught.value.timed_out
+        finally:
+            for one in filling:
+                one.close()

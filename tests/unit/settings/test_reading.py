@@ -10,8 +10,8 @@ from pathlib import Path
 import skirret
 from skirret.logs import TextFormatter
 from skirret.settings import OPTIONS, Conf
-from skirret.settings.transports import result_options
-from skirret.stores.redis.address import address_of
+from skirret.settings.transports import broker_options, result_options
+from skirret.stores.redis.address import DEADLINE, address_of
 from skirret.url import parse
 
 SOURCE = Path(skirret.__file__).parent
@@ -74,3 +74,14 @@ def test_settings_of_the_redis_result_store_reach_its_address():
     told = address_of(parse("redis://me:mine@h/0"), result_options(conf))
     assert (told.username, told.password) == ("me", "mine")
     assert result_options(Conf()) == {}
+
+
+def test_how_long_connecting_may_take_reaches_both_addresses():
+    conf = Conf()
+    conf.update(broker_connection_timeout=1.5, redis_socket_connect_timeout=2.5)
+    addresses = [address_of(parse("redis://h/0"), options(conf)) for options in (broker_options, result_options)]
+    assert [found.patience for found in addresses] == [1.5, 2.5]
+    conf.broker_connection_timeout = None
+    assert address_of(parse("redis://h/0"), broker_options(conf)).patience == DEADLINE
+    conf.broker_transport_options = {"socket_connect_timeout": 3}
+    assert address_of(parse("redis://h/0"), broker_options(conf)).patience == 3.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from skirret.settings import OPTIONS, Conf, Origin
+from skirret.settings.listing import has_effect
 from skirret.settings.secrets import censor, is_secret, mask_text
 from skirret.url import mask, parse
 
@@ -145,6 +146,7 @@ def test_settings_without_effect_are_reported_with_the_reason():
     conf.update(s3_bucket="x", worker_pool_putlocks=False, task_acks_late=True)
     found = {row.key: row.unused for row in conf.unused()}
     assert set(found) == {"s3_bucket", "worker_pool_putlocks"}
+    assert [has_effect(key) for key in ("s3_bucket", "task_acks_late", "MY_OWN")] == [False, True, True]
     assert found["s3_bucket"] == "Skirret has no S3 result store"
 
 

@@ -50,10 +50,10 @@ class BrokerSettings(Section):
     )
     broker_connection_timeout: float | None = option(
         4,
-        "How long opening a connection to the broker may take.",
+        "How long opening a connection to the broker may take, at most half of what is left to the call that needs it; "
+        "0, None and over 4 seconds count as 4.",
         unit="seconds",
         minimum=0,
-        unused="opening a connection is part of the call that needs it, which has a deadline of its own",
         old="BROKER_CONNECTION_TIMEOUT",
     )
     broker_connection_retry: bool = option(
@@ -78,7 +78,8 @@ class BrokerSettings(Section):
     broker_channel_error_retry: bool = option(
         False,
         "Whether a worker reconnects after an error of its channel, not only of its connection.",
-        unused="a worker reconnects after an error of the broker of whatever kind",
+        unused="a worker begins a new session after every error of the broker, of whatever kind; only an address or an "
+        "option that cannot be used ends it",
         old="BROKER_CHANNEL_ERROR_RETRY",
     )
     broker_failover_strategy: Any = option(

@@ -24,7 +24,8 @@ class GeneralSettings(Section):
     enable_utc: bool = option(
         True,
         "Whether moments in messages are written in UTC rather than in `timezone`.",
-        unused="moments in messages always carry their offset from UTC, and mean the same in every zone",
+        unused="moments in messages always carry their offset from UTC, and mean the same in every zone; the app's own "
+        "zone is `timezone`, and UTC where that is unset",
         old=("ENABLE_UTC", "CELERY_ENABLE_UTC"),
     )
     timezone: Any = option(

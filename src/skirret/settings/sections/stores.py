@@ -54,10 +54,10 @@ class StoreSettings(Section):
     )
     redis_socket_connect_timeout: float | None = option(
         None,
-        "How long connecting to the Redis result store may take.",
+        "How long connecting to the Redis result store may take, at most half of what is left to the call that needs "
+        "it; unset and over 4 seconds count as 4.",
         unit="seconds",
         minimum=0,
-        unused="connecting is part of the call that needs it, which has `redis_socket_timeout` in all",
         old="CELERY_REDIS_SOCKET_CONNECT_TIMEOUT",
     )
     redis_socket_keepalive: bool = option(
@@ -68,7 +68,8 @@ class StoreSettings(Section):
     redis_retry_on_timeout: bool = option(
         False,
         "Whether a read of the Redis result store that took too long is repeated.",
-        unused="the driver repeats no call by itself",
+        unused="`redis_socket_timeout` is all the time that a call has, and what takes longer is raised; a worker "
+        "keeps what it could not store, and tries again",
         old="CELERY_REDIS_RETRY_ON_TIMEOUT",
     )
     redis_backend_use_ssl: bool | dict[str, Any] | None = option(

@@ -50,6 +50,7 @@ class Address:
         tls: redis-py's ``ssl_*`` arguments, or None for plain TCP.
         prefix: put before every key and channel, Celery's ``global_keyprefix``.
         deadline: seconds for a call.
+        patience: seconds for opening a connection, if the call that needs it has as many.
         keepalive: arguments of redis-py for TCP keep-alive.
         client_name: shown in the server's ``CLIENT LIST``.
     """
@@ -65,6 +66,7 @@ class Address:
     tls: tuple[tuple[str, Any], ...] | None = None
     prefix: str = ""
     deadline: float = DEADLINE
+    patience: float = DEADLINE
     keepalive: tuple[tuple[str, Any], ...] = ()
     client_name: str | None = None
 
@@ -118,7 +120,8 @@ def address_of(url: Url, options: Mapping[str, Any]) -> Address:
         sentinel_options=tuple(sorted(dict(given.get("sentinel_kwargs") or {}).items())),
         tls=_tls(url, given),
         prefix=str(given.get("global_keyprefix") or ""),
-        deadline=_deadline(url, given),
+        deadline=_seconds(url, "socket_timeout", given),
+        patience=_seconds(url, "socket_connect_timeout", given),
         keepalive=_keepalive(given),
         client_name=str(given["client_name"]) if given.get("client_name") else None,
     )
@@ -140,14 +143,14 @@ def _database(url: Url, text: Any) -> int:
     return int(written)
 
 
-def _deadline(url: Url, given: Mapping[str, Any]) -> float:
-    value = given.get("socket_timeout") or DEADLINE
+def _seconds(url: Url, option: str, given: Mapping[str, Any]) -> float:
+    value = given.get(option) or DEADLINE
     try:
         seconds = float(value)
     except (TypeError, ValueError):
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise ImproperlyConfigured(f"{url}: socket_timeout={value!r} is not a positive number of seconds")
+        raise ImproperlyConfigured(f"{url}: {option}={value!r} is not a positive number of seconds")
     return min(seconds, DEADLINE)  # Celery's users set minutes here, because kombu blocks in BRPOP; nothing here does
 
 

@@ -50,6 +50,7 @@ class Nodes:
 
     def _connect(self, host: str, port: int, seconds: float, node: str = "") -> Session:
         address = self._address
+        seconds = min(seconds, address.patience)
         options: dict[str, Any] = {
             "db": address.db,
             "username": address.username,
@@ -96,7 +97,7 @@ class SentinelNodes(Nodes):
         """A line to the present master."""
         end = clock.monotonic() + seconds
         address = self._address
-        each = max(0.2, min(1.0, seconds / (len(address.hosts) + 1)))
+        each = min(max(0.2, min(1.0, seconds / (len(address.hosts) + 1))), address.patience)
         options: dict[str, Any] = {"socket_timeout": each, "socket_connect_timeout": each, "retry": None}
         if address.tls is not None:
             options |= {"ssl": True, **dict(address.tls)}
@@ -166,7 +167,7 @@ class ClusterNodes(Nodes):
             "username": address.username,
             "password": address.password,
             "socket_timeout": address.deadline / 2,
-            "socket_connect_timeout": address.deadline / 2,
+            "socket_connect_timeout": min(address.deadline / 2, address.patience),
             "retry": _driver.retry.Retry(_driver.backoff.NoBackoff(), 0),
         }
         if address.tls is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import skirret
 from skirret import clock
 from skirret.brokers.base import Queue
+from skirret.settings.listing import has_effect
 from skirret.url import mask, parse
 from skirret.worker.remote.node import Node
 
@@ -77,9 +78,13 @@ def _writes(node: Node) -> dict[str, Any]:
 
 
 def _broker(node: Node) -> dict[str, Any]:
-    """The broker as kombu tells a connection, without its password."""
+    """The broker as kombu tells a connection, without its password; None for settings that have no effect."""
     url = parse(node.manifest.broker_url)
     conf = node.conf
+
+    def effective(key: str) -> Any:
+        return conf[key] if has_effect(key) else None
+
     return {
         "hostname": url.host,
         "userid": url.username,
@@ -90,10 +95,10 @@ def _broker(node: Node) -> dict[str, Any]:
         "transport": url.scheme,
         "connect_timeout": conf.broker_connection_timeout,
         "transport_options": {},
-        "login_method": conf.broker_login_method,
+        "login_method": effective("broker_login_method"),
         "uri_prefix": None,
-        "heartbeat": conf.broker_heartbeat,
-        "failover_strategy": str(conf.broker_failover_strategy or "round-robin"),
+        "heartbeat": effective("broker_heartbeat"),
+        "failover_strategy": effective("broker_failover_strategy"),
         "alternates": [str(other) for other in url.others],
         "credential_provider": None,
     }

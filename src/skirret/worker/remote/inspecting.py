@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from skirret.control import revoking
-from skirret.settings.listing import plain
+from skirret.settings.listing import has_effect, plain
 from skirret.worker.manifest import TaskTraits
 from skirret.worker.remote import figures
 from skirret.worker.remote.node import MAX_SAMPLES, Later, Node
@@ -124,8 +124,9 @@ def active_queues(node: Node) -> Any:
 
 
 def conf(node: Node, with_defaults: bool = False) -> Any:
-    """The settings, secrets masked."""
-    return plain(node.conf.table(with_defaults=bool(with_defaults), censored=True))
+    """The settings that have an effect, secrets masked."""
+    values = node.conf.table(with_defaults=bool(with_defaults), censored=True)
+    return plain({key: value for key, value in values.items() if has_effect(key)})
 
 
 def stats(node: Node) -> Any:
