@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -41,6 +42,9 @@ class RabbitNames:
     def __init__(self, programs: Programs, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.home = directory
+        cookie = directory / ".erlang.cookie"  # or each of several nodes that begin together would make its own
+        cookie.write_text(secrets.token_hex(20))
+        cookie.chmod(0o400)
         self.port = free_port()
         words = [*programs.words(EPMD, directory), "-port", str(self.port), "-address", "127.0.0.1"]
         self.process = subprocess.Popen(words, start_new_session=True)
@@ -60,6 +64,7 @@ class RabbitServer:
         settings: lines of its rabbitmq.conf.
         names: by which it is found by other nodes; its own if absent.
         name: of the node, before its ``@localhost``.
+        waits: until it answers.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class RabbitServer:
         *,
         names: RabbitNames | None = None,
         name: str = "rabbit",
+        waits: bool = True,
     ) -> None:
         self.programs = programs
         self.directory = directory
@@ -84,7 +90,9 @@ class RabbitServer:
         self._hosts = itertools.count(1)
         directory.mkdir(parents=True, exist_ok=True)
         self._configure(settings or {})
-        self.start()
+        self.launch()
+        if waits:
+            self.wait()
 
     def _configure(self, settings: Mapping[str, str]) -> None:
         key = self.directory / "key.pem"
@@ -205,13 +213,13 @@ class RabbitServer:
             its name.
         """
         name = name or f"host-{next(self._hosts)}"
-        self.ask(f'ok = rabbit_vhost:add({_binary(name)}, <<"tests">>)')
+        self.ask(f'ok = rabbit_vhost:add({binary(name)}, <<"tests">>)')
         self.allow(name)
         return name
 
     def delete_host(self, name: str) -> None:
         """Delete a virtual host with all that is in it; who is connected is cut off."""
-        self.ask(f'ok = rabbit_vhost:delete({_binary(name)}, <<"tests">>)')
+        self.ask(f'ok = rabbit_vhost:delete({binary(name)}, <<"tests">>)')
 
     @contextlib.contextmanager
     def host(self) -> Iterator[str]:
@@ -224,19 +232,19 @@ class RabbitServer:
 
     def add_user(self, name: str, password: str) -> None:
         """Make a user, who may do nothing yet."""
-        self.ask(f'ok = rabbit_auth_backend_internal:add_user({_binary(name)}, {_binary(password)}, <<"tests">>)')
+        self.ask(f'ok = rabbit_auth_backend_internal:add_user({binary(name)}, {binary(password)}, <<"tests">>)')
 
     def allow(
         self, host: str, user: str = "guest", *, configure: str = ".*", write: str = ".*", read: str = ".*"
     ) -> None:
         """Say what somebody may do in a virtual host, each as a pattern of names."""
-        words = ", ".join(_binary(word) for word in (user, host, configure, write, read, "tests"))
+        words = ", ".join(binary(word) for word in (user, host, configure, write, read, "tests"))
         self.ask(f"ok = rabbit_auth_backend_internal:set_permissions({words})")
 
     def set_policy(self, host: str, pattern: str, definition: Mapping[str, object], *, kind: str = "queues") -> None:
         """Set the policy of the queues, or of the exchanges, whose names fit a pattern."""
-        words = ", ".join(_binary(word) for word in (host, "policy", pattern, json.dumps(definition)))
-        self.ask(f'ok = rabbit_policy:parse_set({words}, 1, {_binary(kind)}, <<"tests">>)')
+        words = ", ".join(binary(word) for word in (host, "policy", pattern, json.dumps(definition)))
+        self.ask(f'ok = rabbit_policy:parse_set({words}, 1, {binary(kind)}, <<"tests">>)')
 
     def set_consumer_timeout(self, seconds: float) -> None:
         """How long a delivery may go unacknowledged, until the next start; it is looked for ten times in that time.
@@ -305,6 +313,6 @@ class RabbitServer:
         self.process = None
 
 
-def _binary(text: str) -> str:
+def binary(text: str) -> str:
     """A text as Erlang writes it, whatever is in it."""
     return f"<<{','.join(map(str, text.encode()))}>>"
