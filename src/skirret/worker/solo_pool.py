@@ -79,12 +79,14 @@ class SoloPool:
         return self.child.slots
 
     def resize(self, size: int) -> None:
-        """Nothing can be added to the main thread.
+        """Its one slot is the thread that everything else in this process stands on: none can be added or taken away.
 
         Raises:
             ValueError: always.
         """
-        raise ValueError("the pool solo has the slots that it has; use another pool")
+        raise ValueError(
+            "the pool solo is one slot in the worker's own process, and cannot grow, shrink or scale; use another pool"
+        )
 
     @property
     def renewing(self) -> bool:
