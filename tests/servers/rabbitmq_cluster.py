@@ -38,6 +38,7 @@ class RabbitCluster:
                 self.nodes.append(node)
             for node in self.nodes:
                 node.wait()
+                node.ask("ok = rabbit:await_startup()")
             for node in self.nodes[1:]:
                 self._join(node)
             self.wait()
