@@ -54,12 +54,16 @@ def deliver(logger: logging.Logger, record: logging.LogRecord, skip: Skip | None
     """
     if logger.disabled:
         return
-    with _harmless(logger, logger):
+    try:
         passed: Any = logger.filter(record)  # from Python 3.12 on it may be another record
         if passed:
             # Through the class, and whatever replaced its method: error trackers listen there.
             seen: Any = _Seen(logger, skip)
             type(logger).callHandlers(seen, passed if isinstance(passed, logging.LogRecord) else record)
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception as exc:  # noqa: BLE001  whatever the app's code raises
+        tell(logger, exc, logger)
 
 
 class _Seen:
@@ -85,8 +89,12 @@ class _Harmless:
         self.level = handler.level if skip is None or not skip(handler) else sys.maxsize
 
     def handle(self, record: logging.LogRecord) -> None:
-        with _harmless(self._handler, self._logger):
+        try:
             self._handler.handle(record)
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception as exc:  # noqa: BLE001  whatever the app's code raises
+            tell(self._handler, exc, self._logger)
 
 
 def _handlers(logger: logging.Logger) -> Iterator[logging.Handler]:
@@ -96,21 +104,10 @@ def _handlers(logger: logging.Logger) -> Iterator[logging.Handler]:
         at = at.parent if at.propagate else None
 
 
-@contextlib.contextmanager
-def _harmless(culprit: logging.Handler | logging.Logger, logger: logging.Logger) -> Iterator[None]:
-    try:
-        yield
-    except SoftTimeLimitExceeded:
-        raise
-    except Exception as exc:  # noqa: BLE001  whatever the app's code raises
-        with contextlib.suppress(Exception):
-            tell(culprit, exc, logger)
-
-
 def tell(culprit: logging.Handler | logging.Logger, exc: Exception, logger: logging.Logger) -> None:
     """Tell what a handler, or a filter of a logger, raised: in Skirret's own log where there is one, else on stderr.
 
-    Not through the logger itself: the line would meet the same handler.
+    Not through the logger itself: the line would meet the same handler. What fails here is not told to anybody.
     """
     now = clock.monotonic()
     if now < _told.get(culprit, 0.0):
@@ -125,4 +122,5 @@ def tell(culprit: logging.Handler | logging.Logger, exc: Exception, logger: logg
     ours = [handler for handler in _handlers(logger) if handler.get_name() == OURS]
     # The stderr of the program itself: what is written to the one in use may go to the log.
     for handler in ours or [logging.StreamHandler(sys.__stderr__)]:
-        handler.handle(record)
+        with contextlib.suppress(Exception):
+            handler.handle(record)

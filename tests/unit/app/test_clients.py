@@ -56,11 +56,17 @@ def test_settings_that_say_how_to_reach_a_server_become_its_options(monkeypatch)
         priority_order="celery",
         broker_use_ssl={"ssl_cert_reqs": "required"},
         broker_transport_options={"global_keyprefix": "p:"},
+        broker_connection_timeout=2,
         redis_backend_use_ssl={"ssl_ca_certs": "ca.pem"},
     )
     assert (app.broker, app.backend) == ("broker", "backend")
     assert asked == [
-        {"priority_order": "celery", "ssl": {"ssl_cert_reqs": "required"}, "global_keyprefix": "p:"},
+        {
+            "priority_order": "celery",
+            "socket_connect_timeout": 2.0,
+            "ssl": {"ssl_cert_reqs": "required"},
+            "global_keyprefix": "p:",
+        },
         {"ssl": {"ssl_ca_certs": "ca.pem"}},
     ]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from pamqp import commands
 
+from skirret import loggers
 from skirret.brokers.amqp import ladder
 from skirret.brokers.amqp.options import Options
 from skirret.brokers.base import Queue
@@ -20,7 +20,7 @@ from skirret.stores.amqp.publishing import Outgoing
 from skirret.stores.amqp.store import Store
 from skirret.stores.amqp.tables import short_text
 
-logger = logging.getLogger("skirret.broker")
+logger = loggers.own("skirret.broker")
 
 NOT_FOUND, IN_USE, MISMATCH = 404, 405, 406
 UNLIMITED = 2**31 - 1
