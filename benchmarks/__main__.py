@@ -1,4 +1,4 @@
-"""``scripts/bench [redis|embedded]``: measure this machine and print figures."""
+"""``scripts/bench [redis|rabbitmq|embedded]``: measure this machine and print figures."""
 
 from __future__ import annotations
 
@@ -48,8 +48,10 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure Skirret on this machine.")
     # Without a word it is the comparison; its options stand on the first level, too.
-    words = parser.add_subparsers(dest="what", metavar="{redis,embedded}")
+    words = parser.add_subparsers(dest="what", metavar="{redis,rabbitmq,embedded}")
     compare.add_options(words.add_parser("redis", help="beside its peers on a private Redis (default)"))
+    of_rabbitmq = words.add_parser("rabbitmq", help="beside its peers on a private RabbitMQ, with results in a Redis")
+    compare.add_options(of_rabbitmq, "rabbitmq")
     add_embedded_options(words.add_parser("embedded", help="alone, on the embedded file"))
     compare.add_options(parser)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""``scripts/bench``: Skirret beside its peers on one private Redis."""
+"""``scripts/bench [redis|rabbitmq]``: Skirret beside its peers on one private server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import chart, drain, environment, report, server
+from benchmarks import chart, drain, environment, rabbitmq, report, server
 from benchmarks.figure import machine
 from benchmarks.peers import ENTRIES, Entry
 from benchmarks.plan import BACKLOGS, PARTS, Plan
@@ -36,13 +36,20 @@ def names(known: Iterable[str], what: str) -> Any:
     return read
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What can be chosen on the command line."""
+def add_options(parser: argparse.ArgumentParser, broker: str = "redis") -> None:
+    """What can be chosen on the command line, for a run on this broker."""
+    parser.set_defaults(broker=broker, docs=False)
+    there = [name for name, entry in ENTRIES.items() if broker in entry.brokers]
     usual = Plan()
     parser.add_argument(
         "--quick", action="store_true", help="a smoke test: one small round, of what is installed already"
     )
-    parser.add_argument("--only", type=names(ENTRIES, "queue"), metavar="NAME,...", help="these queues and no others")
+    parser.add_argument(
+        "--only",
+        type=names(there, "queue"),
+        metavar="NAME,...",
+        help="these queues and no others",
+    )
     parser.add_argument("--parts", type=names(PARTS, "part"), metavar="PART,...", help="of: " + ", ".join(PARTS))
     parser.add_argument(
         "--drains", metavar="TEXT", help="only the backlogs whose names contain it, of: "
@@ -57,7 +64,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--concurrency", type=int, default=usual.concurrency, help="of a worker (default %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too; - for stdout only")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="write the chart there, as SVG")
-    parser.add_argument("--docs", action="store_true", help="put figures and chart into docs/performance.md")
+    if broker == "redis":  # the page has one place for figures
+        parser.add_argument("--docs", action="store_true", help="put figures and chart into docs/performance.md")
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
@@ -82,7 +90,7 @@ def queues(options: argparse.Namespace) -> dict[Entry, Path]:
     """The queues to measure, with their interpreters; environments are made unless the run is a quick one."""
     found: dict[Entry, Path] = {}
     for entry in ENTRIES.values():
-        if options.only and entry.name not in options.only:
+        if options.broker not in entry.brokers or (options.only and entry.name not in options.only):
             continue
         if not options.quick:
             found[entry] = environment.make(entry.environment)
@@ -106,17 +114,20 @@ def draw(samples: list[Sample], file: Path) -> None:
     file.write_text(chart.bars("Drain of a backlog of no-op tasks, tasks/s", rows), encoding="utf-8")
 
 
-def about(plan: Plan, turns: Turns, version: str) -> dict[str, Any]:
+def about(plan: Plan, turns: Turns) -> dict[str, Any]:
     """What the figures depend on."""
-    return machine() | {
-        "redis": version,
-        "load_after": os.getloadavg()[0],
-        "rounds": plan.rounds,
-        "seconds": plan.seconds,
-        "concurrency": plan.concurrency,
-        "tasks": {entry.name: round(rate) for entry, rate in turns.paces.items()},
-        "versions": turns.versions,
-    }
+    return (
+        machine()
+        | turns.server.about
+        | {
+            "load_after": os.getloadavg()[0],
+            "rounds": plan.rounds,
+            "seconds": plan.seconds,
+            "concurrency": plan.concurrency,
+            "tasks": {entry.name: round(rate) for entry, rate in turns.paces.items()},
+            "versions": turns.versions,
+        }
+    )
 
 
 def put(page: str, figures: str) -> str:
@@ -131,14 +142,13 @@ def run(options: argparse.Namespace) -> None:
     plan = plan_of(options)
     chosen = queues(options)
     before = os.getloadavg()[0]
-    with server.running() as redis:
-        turns = Turns(plan, chosen, redis)
-        version = str(redis.client.info("server")["redis_version"])
+    with server.running() if options.broker == "redis" else rabbitmq.running() as measured:
+        turns = Turns(plan, chosen, measured)
         try:
             turns.run()
         except KeyboardInterrupt:
             print("... interrupted: what was measured follows", file=sys.stderr)
-    told = about(plan, turns, version) | {"load_before": before}
+    told = about(plan, turns) | {"load_before": before}
     if options.json:
         text = report.as_json(told, turns.samples, turns.failures)
         if str(options.json) == "-":

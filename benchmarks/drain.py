@@ -24,7 +24,7 @@ def cpu_of(backlog: Backlog) -> Quantity:
     return Quantity(f"CPU per task, {backlog.name}", "us", more_is_better=False, budget=budget)
 
 
-SERVER_CPU = Quantity("CPU of Redis per task, no-op", "us", more_is_better=False)
+SERVER_CPU = Quantity("CPU of the server per task, no-op", "us", more_is_better=False)
 READ = Quantity("results read back, no-op", "results/s")
 
 

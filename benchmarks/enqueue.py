@@ -19,7 +19,7 @@ BULK = {
     name: Quantity(f"bulk enqueue, {name}", "tasks/s", budget=">= 20,000" if not size else "")
     for name, size in SIZES.items()
 }
-MEMORY = Quantity("Redis memory per queued task", "bytes", more_is_better=False)
+MEMORY = Quantity("server memory per queued task", "bytes", more_is_better=False)
 BESIDE = Quantity("delay() in turns with LPUSH", "calls/s", budget=">= bare LPUSH")
 BARE = Quantity("bare redis-py LPUSH", "calls/s")
 TOGETHER = Quantity("1,000 concurrent adelay()", "x sequential delay()", budget=">= 5x")
@@ -34,13 +34,13 @@ def measure(session: Session, server: Server, plan: Plan) -> Iterator[tuple[Quan
         session.ask("single", count=20, size=size, seconds=5.0)  # connects
         said = session.ask("single", count=plan.calls // fewer, size=size, seconds=plan.seconds / 3)
         yield SINGLE[name], said["sent"] / said["seconds"]
-        server.empty()
+        server.purge()
         before = server.used_memory()
         said = session.ask("bulk", count=bulk // fewer, size=size, kind="none", seconds=plan.seconds / 3)
         yield BULK[name], said["sent"] / said["seconds"]
         if not size:
             yield MEMORY, (server.used_memory() - before) / said["sent"]
-        server.empty()
+        server.purge()
     for name, value in session.ask("extra", count=plan.calls).items():
         yield EXTRA[name], value
-    server.empty()
+    server.purge()

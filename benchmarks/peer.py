@@ -17,8 +17,18 @@ PATIENCE = 60.0  # seconds for one result
 
 
 def redis_url() -> str:
-    """The server of this run."""
+    """The Redis of this run, which keeps the results whatever the broker is."""
     return os.environ["BENCH_REDIS"]
+
+
+def broker_url() -> str:
+    """The broker of this run: the same Redis, or a RabbitMQ."""
+    return os.environ["BENCH_BROKER"]
+
+
+def is_rabbitmq() -> bool:
+    """Whether the broker is a RabbitMQ. It does not count what is taken; results in an emptied Redis can be counted."""
+    return broker_url().startswith("amqp:")
 
 
 def program(name: str) -> str:

@@ -44,12 +44,23 @@ class Server:
     """
 
     def __init__(self, port: int) -> None:
+        self.port = port
         self.url = f"redis://127.0.0.1:{port}/0"
         self.client = redis.Redis.from_url(self.url)
+        self.about = {"redis": str(self.client.info("server")["redis_version"])}
+
+    @property
+    def env(self) -> dict[str, str]:
+        """How clients and workers find it."""
+        return {"BENCH_REDIS": self.url, "BENCH_BROKER": self.url}
 
     def empty(self) -> None:
         """Forget everything."""
         self.client.flushall()
+
+    def purge(self) -> None:
+        """Forget what is queued, and cut nobody off."""
+        self.empty()
 
     def used_memory(self) -> int:
         """Bytes that it has in use."""
@@ -60,8 +71,11 @@ class Server:
         told = self.client.info("cpu")
         return float(told["used_cpu_sys"]) + float(told["used_cpu_user"])
 
-    def commands(self) -> int:
-        """Commands that it has carried out, those inside scripts too, and those that ask for this number not."""
+    def commands(self) -> int | None:
+        """Commands that it has carried out, those inside scripts too, and those that ask for this number not.
+
+        None where they cannot be counted.
+        """
         told = self.client.info("commandstats")
         return sum(int(stats["calls"]) for name, stats in told.items() if name != "cmdstat_info")
 

@@ -32,16 +32,19 @@ class Session:
     Args:
         entry: which queue.
         python: the interpreter of its environment.
-        url: of the Redis server.
+        servers: how it finds them, as environment.
         concurrency: of the worker.
     """
 
-    def __init__(self, entry: Entry, python: Path, url: str, concurrency: int) -> None:
+    def __init__(self, entry: Entry, python: Path, servers: dict[str, str], concurrency: int) -> None:
         self.entry = entry
-        self.env = os.environ | {
-            "BENCH_REDIS": url,
-            "PYTHONPATH": os.pathsep.join([str(environment.ROOT), str(environment.ROOT / "src")]),
-        }
+        self.env = (
+            os.environ
+            | servers
+            | {
+                "PYTHONPATH": os.pathsep.join([str(environment.ROOT), str(environment.ROOT / "src")]),
+            }
+        )
         self.log = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed in __exit__
         self.client = self.spawn([str(python), "-m", "benchmarks.driver", entry.name], client=True)
         self.workers: list[subprocess.Popen[bytes]] = []

@@ -73,7 +73,7 @@ class Turns:
     def session(self, entry: Entry, concurrency: int) -> Session:
         """A fresh client on an empty server: nothing is left of an earlier turn."""
         self.server.empty()
-        session = Session(entry, self.queues[entry], self.server.url, concurrency)
+        session = Session(entry, self.queues[entry], self.server.env, concurrency)
         self.versions[entry.name] = session.versions
         return session
 

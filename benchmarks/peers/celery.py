@@ -1,4 +1,4 @@
-"""Celery on Redis, with JSON and its Redis result backend, as it is shipped."""
+"""Celery on Redis or RabbitMQ, with JSON and its Redis result backend, as it is shipped."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from typing import Any
 from celery import Celery
 
 from benchmarks import work
-from benchmarks.peer import PATIENCE, Peer, program, redis_url
+from benchmarks.peer import PATIENCE, Peer, broker_url, is_rabbitmq, program, redis_url
 
-app = Celery("bench", broker=redis_url(), backend=redis_url())
+app = Celery("bench", broker=broker_url(), backend=redis_url())
 echo = app.task(work.echo, name="echo")
 
 
 class Adapter(Peer):
     """`celery` runs with the prefork pool, `celery-threads` with the pool of threads."""
 
+    module = __name__
+
     def workers(self, concurrency: int) -> list[list[str]]:
         pool = self.name.partition("-")[2] or "prefork"
-        command = [program("celery"), "-A", __name__, "worker", "--loglevel", "WARNING"]
+        command = [program("celery"), "-A", self.module, "worker", "--loglevel", "WARNING"]
         return [[*command, "--pool", pool, "--concurrency", str(concurrency)]]
 
     def call(self, args: tuple[Any, ...]) -> Any:
@@ -34,4 +36,6 @@ class Adapter(Peer):
 
     def left(self, sent: int) -> int:
         client = app.backend.client
+        if is_rabbitmq():
+            return max(0, sent - int(client.dbsize()))
         return int(client.llen("celery")) + int(client.hlen("unacked"))

@@ -1,4 +1,4 @@
-"""Skirret on Redis, as it is shipped."""
+"""Skirret on Redis or RabbitMQ, with results in Redis, as it is shipped."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import redis
 
 from benchmarks import work
-from benchmarks.peer import PATIENCE, Peer, redis_url
+from benchmarks.peer import PATIENCE, Peer, broker_url, is_rabbitmq, redis_url
 from skirret import Skirret
 
-app = Skirret("bench", broker=redis_url(), backend=redis_url())
+app = Skirret("bench", broker=broker_url(), backend=redis_url())
 echo = app.task(work.echo, name="echo")
 
 SLICE = 100  # calls of ours, then as many of a bare client, and so on: both meet the same machine
@@ -24,7 +24,7 @@ class Adapter(Peer):
     """Its prefork pool; `send_many` for many."""
 
     def workers(self, concurrency: int) -> list[list[str]]:
-        servers = ["--broker", redis_url(), "--result-backend", redis_url()]
+        servers = ["--broker", broker_url(), "--result-backend", redis_url()]
         command = [sys.executable, "-m", "skirret", "--quiet", *servers, "-A", __name__]
         return [[*command, "worker", "--loglevel", "WARNING", "--concurrency", str(concurrency)]]
 
@@ -38,6 +38,8 @@ class Adapter(Peer):
         return handle.get(timeout=PATIENCE)
 
     def left(self, sent: int) -> int:
+        if is_rabbitmq():
+            return max(0, sent - int(redis.Redis.from_url(redis_url()).dbsize()))
         size = app.broker.size("celery")
         return size.ready + size.held
 
@@ -46,7 +48,7 @@ class Adapter(Peer):
         return super().trips(count, seconds)
 
     def own_figures(self, count: int) -> dict[str, float]:
-        return self.beside_bare_client(count) | self.concurrent_calls()
+        return self.concurrent_calls() | ({} if is_rabbitmq() else self.beside_bare_client(count))
 
     def beside_bare_client(self, count: int) -> dict[str, float]:
         """`delay()` and a redis-py LPUSH of as many bytes in the same process, in turns."""

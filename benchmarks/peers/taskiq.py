@@ -1,16 +1,28 @@
-"""taskiq with its Redis stream broker, the one that acknowledges, and its Redis result backend."""
+"""taskiq with its Redis stream broker, the one that acknowledges, or on RabbitMQ; with its Redis result backend."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from redis.asyncio import Redis
-from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
+from taskiq_redis import RedisAsyncResultBackend
 
 from benchmarks import work
-from benchmarks.peer import PATIENCE, AsyncPeer, program, redis_url
+from benchmarks.peer import PATIENCE, AsyncPeer, broker_url, is_rabbitmq, program, redis_url
 
-broker = RedisStreamBroker(redis_url()).with_result_backend(RedisAsyncResultBackend(redis_url()))
+
+def make_broker() -> Any:
+    """The broker of this run."""
+    if is_rabbitmq():
+        from taskiq_aio_pika import AioPikaBroker
+
+        return AioPikaBroker(broker_url())
+    from taskiq_redis import RedisStreamBroker
+
+    return RedisStreamBroker(broker_url())
+
+
+broker = make_broker().with_result_backend(RedisAsyncResultBackend(redis_url()))
 
 
 @broker.task(task_name="echo")
@@ -40,4 +52,5 @@ class Adapter(AsyncPeer):
 
     async def aleft(self, sent: int) -> int:
         # All keys but the stream are results (and, now and then, a lock).
-        return max(0, sent + 1 - int(await self.client.dbsize()))
+        streams = 0 if is_rabbitmq() else 1
+        return max(0, sent + streams - int(await self.client.dbsize()))

@@ -19,6 +19,7 @@ from benchmarks.plan import BACKLOGS, Backlog, Plan
 from benchmarks.report import as_page, best_peer, full_rows, ratio, summary_rows
 from benchmarks.sample import Failure, Quantity, Sample, medians, percentile, times_better
 from benchmarks.work import calls, mean_milliseconds
+from tests.servers.rabbitmq_programs import rabbitmq
 
 ROOT = Path(__file__).parents[2]
 needs_redis = pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
@@ -62,8 +63,8 @@ def test_a_quick_comparison_tells_every_figure_of_skirret_and_the_floor(tmp_path
         "idle round trip, p99",
         "bare redis-py LPUSH",
         "memory of the worker (PSS)",
-        "Redis memory per queued task",
-        "idle worker, Redis commands",
+        "server memory per queued task",
+        "idle worker, server commands",
     ):
         assert "skirret" in found[name]
     assert ET.fromstring(chart.read_text(encoding="utf-8")).tag.endswith("svg")
@@ -78,6 +79,28 @@ def test_a_quick_run_measures_celery_where_it_is_installed():
     told = json.loads(done.stdout)
     assert told["failures"] == []
     assert told["samples"][0]["quantity"] == "drain, 1 KiB"
+
+
+@needs_redis
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_quick_run_on_rabbitmq_measures_what_is_installed_on_both_kinds_of_queue():
+    rabbitmq()
+    done = bench("rabbitmq", "--quick", "--only", "celery,celery_quorum", "--drains", "1 KiB", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["failures"] == []
+    assert told["about"]["rabbitmq"].startswith(("3.", "4."))
+    found = {figure["name"]: figure["medians"] for figure in told["figures"]}
+    assert found["drain, 1 KiB"].keys() == {"celery", "celery_quorum"}
+    assert found["bulk enqueue, 100 KiB"].keys() == {"celery", "celery_quorum"}
+    assert "idle worker, server commands" not in found
+
+
+def test_a_queue_that_cannot_use_rabbitmq_is_refused_there():
+    done = bench("rabbitmq", "--only", "rq")
+    assert done.returncode == 2
+    assert "celery_quorum" in done.stderr
 
 
 def test_a_queue_that_nobody_knows_is_refused_with_the_names_there_are():

@@ -38,7 +38,8 @@ class RabbitCluster:
                 self.nodes.append(node)
             for node in self.nodes:
                 node.wait()
-                node.ask("ok = rabbit:await_startup()")
+                while not node.ask("init:get_status()").startswith("{started,"):
+                    time.sleep(0.05)  # or its runtime ends, as one whose boot failed, when it leaves to join
             for node in self.nodes[1:]:
                 self._join(node)
             self.wait()
@@ -74,14 +75,18 @@ class RabbitCluster:
         """The same for a virtual host."""
         return ";".join(node.url_of(host) for node in self.nodes)
 
-    def leader_of(self, host: str, queue: str) -> RabbitServer:
-        """The node that leads a quorum queue."""
+    def leader_of(self, host: str, queue: str, patience: float = 30.0) -> RabbitServer:
+        """The node that leads a quorum queue, as soon as there is one."""
         asked = next(node for node in self.nodes if node.process is not None)
-        told = asked.ask(
-            f"begin {{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r({binary(host)}, queue, {binary(queue)})), "
-            "{_, Node} = ra_leaderboard:lookup_leader(element(1, amqqueue:get_pid(Queue))), Node end"
+        leader = (
+            f"{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r({binary(host)}, queue, {binary(queue)})),"
+            " ra_leaderboard:lookup_leader(element(1, amqqueue:get_pid(Queue)))"
         )
-        return next(node for node in self.nodes if node.node == told.strip("'"))
+        end = time.monotonic() + patience
+        while (told := asked.ask(leader)) == "undefined":
+            assert time.monotonic() < end, f"nobody leads {queue}"
+            time.sleep(0.05)
+        return next(node for node in self.nodes if node.node in told)
 
     @contextlib.contextmanager
     def cut_off(self, node: RabbitServer) -> Iterator[None]:

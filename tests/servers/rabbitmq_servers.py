@@ -64,6 +64,7 @@ class RabbitServer:
         settings: lines of its rabbitmq.conf.
         names: by which it is found by other nodes; its own if absent.
         name: of the node, before its ``@localhost``.
+        schedulers: threads that do its work.
         waits: until it answers.
     """
 
@@ -75,6 +76,7 @@ class RabbitServer:
         *,
         names: RabbitNames | None = None,
         name: str = "rabbit",
+        schedulers: int = 1,
         waits: bool = True,
     ) -> None:
         self.programs = programs
@@ -83,6 +85,7 @@ class RabbitServer:
         self.port, self.tls_port, self._node_port = free_port(), free_port(), free_port()
         self.certificate = directory / "certificate.pem"
         self.process: subprocess.Popen[bytes] | None = None
+        self._schedulers = f"{schedulers}:{schedulers}"
         self._is_paused = False
         self._owns_names = names is None
         self._names = names or RabbitNames(programs, directory / "names")
@@ -150,7 +153,7 @@ class RabbitServer:
             "RABBITMQ_PID_FILE": str(place / "pid"),
             "RABBITMQ_ALLOW_INPUT": "1",  # its shell; and the script becomes the server by exec
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
-                "-kernel inet_dist_use_interface {127,0,0,1} -start_epmd false +S 1:1 +sbwt none"
+                f"-kernel inet_dist_use_interface {{127,0,0,1}} -start_epmd false +S {self._schedulers} +sbwt none"
             ),
         }
         words = self.programs.words(SERVER, self._shared())
