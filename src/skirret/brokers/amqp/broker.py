@@ -145,7 +145,15 @@ class AmqpBroker(Broker):
 
     def consumer(self, queues: Sequence[str], cid: str, *, limits: Limits | None = None) -> AmqpConsumer:
         """A new incarnation; its line stands from now on."""
-        made = AmqpConsumer(self._store, self._topology, self._sending, queues, cid, limits or Limits())
+        made = AmqpConsumer(
+            self._store,
+            self._topology,
+            self._sending,
+            queues,
+            cid,
+            limits or Limits(),
+            by_priority=self.capabilities.priorities,
+        )
         _consumers.add(made)
         return made
 

@@ -32,7 +32,6 @@ class Sent:
 
     tag: int
     letter: Letter
-    tap: Tap | None
 
 
 @dataclass(slots=True, eq=False)

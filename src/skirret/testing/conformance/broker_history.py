@@ -85,6 +85,9 @@ class History(RuleBasedStateMachine):
         self.brokers = brokers
         self.broker = brokers[0]
         self.can = self.broker.capabilities
+        # Where a release counts like a loss, nobody can say how often a message came back for which of the two.
+        self.counts = self.can.counts_losses and self.can.releases_uncounted
+        self.limit = LIMIT if self.counts else 1000
         self.backend = backend
         self.clock = clock
         number = next(_names)
@@ -107,7 +110,7 @@ class History(RuleBasedStateMachine):
     @rule()
     def a_worker_starts(self) -> None:
         broker = self.brokers[len(self.living) % 2]
-        consumer = self.exam.consume(broker, self.queues, self.clock, deliveries=LIMIT)
+        consumer = self.exam.consume(broker, self.queues, self.clock, deliveries=self.limit)
         assert consumer.beat()
         self.living.append(Worker(consumer))
 
@@ -117,7 +120,7 @@ class History(RuleBasedStateMachine):
         self.broker.publish([known.publication for known in new])
         self.add(new)
 
-    @precondition(lambda self: self.known)
+    @precondition(lambda self: self.known and self.can.knows_nonces)
     @rule(which=PICK)
     def a_publisher_repeats_itself(self, which: int) -> None:
         self.brokers[1].publish([self.published[-1 - which % len(self.published)]])
@@ -126,6 +129,9 @@ class History(RuleBasedStateMachine):
     @rule(who=PICK, limit=st.integers(1, 5))
     def a_worker_takes(self, who: int, limit: int) -> None:
         worker = self.pick(who)
+        for other in self.living:
+            if other is not worker:
+                other.consumer.rest()  # so that nothing is sent ahead to who does not take it
         before = time.time()
         certain = {known.name for known in self.ready(before)}
         batch = worker.consumer.take(limit, self.exam.patience if certain else 0.0)
@@ -192,13 +198,13 @@ class History(RuleBasedStateMachine):
         for worker in self.vanished:
             for known in worker.held.values():
                 known.deliveries += 1
-                known.place = "dead" if known.deliveries >= LIMIT else "waiting"
+                known.place = "dead" if known.deliveries >= self.limit else "waiting"
                 expected += known.place == "waiting"
         self.zombies += self.vanished
         self.vanished = []
         assert returned == expected
 
-    @precondition(lambda self: self.zombies)
+    @precondition(lambda self: self.zombies and self.can.fences)
     @rule(which=PICK, kind=KINDS, first=st.sampled_from(["settle", "take", "beat", "reap", "close"]))
     def a_zombie_comes_back(self, which: int, kind: str, first: str) -> None:
         zombie = self.zombies[which % len(self.zombies)]
@@ -226,7 +232,8 @@ class History(RuleBasedStateMachine):
         assert act([letter.key for letter in chosen]) == len(chosen)
         for letter in chosen:
             known = self.known[letter.task_id]
-            assert (letter.deliveries, letter.crashes) == (known.deliveries, known.crashes)
+            assert letter.crashes == known.crashes
+            assert letter.deliveries == known.deliveries or not self.counts
             known.deliveries = known.crashes = 0
             known.place, known.due = ("waiting" if replay else "gone"), None
 
@@ -252,13 +259,26 @@ class History(RuleBasedStateMachine):
 
     def check_sizes(self) -> None:
         for queue in self.queues:
+            self.check_size(queue, time.monotonic() + self.exam.patience)
+
+    def check_size(self, queue: str, deadline: float) -> None:
+        while True:
+            for worker in self.living:
+                worker.consumer.rest()  # what is sent ahead is neither ready nor held
             certain = len(self.ready(time.time(), queue))
             size = self.brokers[1].size(queue)
             possible = len(self.ready(time.time(), queue))
             here = [known.place for known in self.known.values() if known.queue == queue]
-            assert size.ready + size.delayed == here.count("waiting")
-            assert (size.held, size.dead) == (here.count("held"), here.count("dead"))
-            assert certain <= size.ready <= possible
+            is_right = (
+                size.ready + size.delayed == here.count("waiting")
+                and (size.held, size.dead) == (here.count("held"), here.count("dead"))
+                and certain <= size.ready <= possible
+            )
+            # A server with replicas may need a moment until it counts what it was told.
+            if is_right or time.monotonic() > deadline:
+                assert is_right, f"{queue}: {size}, but {certain} to {possible} are ready and these are known: {here}"
+                return
+            time.sleep(0.002)
 
     def check_delivery(self, delivery: Delivery, after: float) -> None:
         known = self.known[id_of(delivery.raw)]
@@ -266,7 +286,8 @@ class History(RuleBasedStateMachine):
         assert known.due is None or known.due <= after, f"{known.name} was delivered before its time"
         assert body_of(delivery.raw) == known.body
         assert delivery.queue == known.queue
-        assert (delivery.deliveries, delivery.crashes) == (known.deliveries, known.crashes)
+        assert delivery.crashes == known.crashes
+        assert delivery.deliveries == known.deliveries or not self.counts
 
     def teardown(self) -> None:
         try:
@@ -289,8 +310,9 @@ class History(RuleBasedStateMachine):
         worker.held.clear()
         while self.ready(time.time()):
             self.a_worker_takes(0, 5)
-        far = [one.task_id for queue in self.queues for one in self.broker.delayed(queue, 1000)]
-        assert sorted(far) == self.names("waiting")
+        if self.can.lists_delayed:
+            far = [one.task_id for queue in self.queues for one in self.broker.delayed(queue, 1000)]
+            assert sorted(far) == self.names("waiting")
         assert sorted(one.task_id for queue in self.queues for one in self.broker.dead(queue, 1000)) == self.names(
             "dead"
         )
@@ -321,7 +343,7 @@ class History(RuleBasedStateMachine):
         return [known for known in here if known.due is None or known.due <= moment]
 
     def due(self, delay: str) -> float | None:
-        if delay == "none" or not self.can.delayed:
+        if delay == "none" or not self.can.lists_delayed:
             return None
         return time.time() + {"past": -HOUR, "soon": SOON, "far": HOUR}[delay]
 

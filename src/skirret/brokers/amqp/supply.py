@@ -1,0 +1,190 @@
+"""What the server sends ahead to one worker: from which queues, how much, and who of it is next."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from pamqp import commands
+
+from skirret import clock
+from skirret.brokers.amqp import letter as letters
+from skirret.brokers.amqp.feed import Feed, Sent, Tap
+from skirret.brokers.amqp.lane import Lane
+from skirret.brokers.amqp.topology import Topology
+from skirret.stores.amqp import frames
+from skirret.stores.amqp.publishing import CHANNEL
+from skirret.stores.amqp.session import Arrived, Session
+
+WIDE_FOR = 1.0
+"""Seconds between two looks whether a window is wider than its need."""
+
+_taps = itertools.count(1)
+
+
+class Supply:
+    """The feeds of one consumer, their taps opened and closed on its lane.
+
+    Args:
+        lane: the consumer's line.
+        topology: sees to it that a queue exists.
+        cid: the incarnation, for the names of taps.
+        by_priority: whether messages have priorities: then each queue may send all that there is room for, since the
+            most urgent may be in any of them.
+    """
+
+    def __init__(self, lane: Lane, topology: Topology, cid: str, *, by_priority: bool) -> None:
+        self._lane = lane
+        self._topology = topology
+        self._cid = cid
+        self._by_priority = by_priority
+        self._feeds: dict[str, Feed] = {}
+        self._by_tap: dict[str, tuple[Feed, Tap]] = {}
+        self._turns: deque[str] = deque()
+        self._look_at = 0.0
+        self.open: dict[int, Tap | None] = {}
+        """The messages that the server waits to hear of, by their tags on the channel."""
+
+    @property
+    def count(self) -> int:
+        """How many messages wait here."""
+        return sum(feed.count for feed in self._feeds.values())
+
+    def count_of(self, queue: str) -> int:
+        """How many of one queue; from any thread."""
+        feed = self._feeds.get(queue)
+        return 0 if feed is None else feed.count
+
+    @property
+    def is_starved(self) -> bool:
+        """Whether a queue may send nothing more."""
+        return any(not feed.credit for feed in self._feeds.values())
+
+    # -- in --------------------------------------------------------------------------------------------------------
+
+    def arrive(self, came: Arrived) -> tuple[Feed, Sent]:
+        """Note a message that came; it waits nowhere yet."""
+        feed, tap = self._by_tap[came.consumer]
+        tap.open += 1
+        self.open[came.tag] = tap
+        return feed, Sent(came.tag, letters.read(came))
+
+    def done(self, tags: Sequence[int]) -> None:
+        """Messages that the server has heard of: their places in the window are free."""
+        for tag in tags:
+            tap = self.open.pop(tag, None)
+            if tap is not None:
+                tap.open -= 1
+
+    def next(self, limit: int) -> Iterator[tuple[str, Sent]]:
+        """The next messages with their queues: by priority, and within it the queues take turns."""
+        for _ in range(limit):
+            priority = max((feed.best() for feed in self._feeds.values()), default=-1)
+            if priority < 0:
+                return
+            name = next(name for name in self._turns if self._feeds[name].best() == priority)
+            self._turns.remove(name)  # who was served goes to the end of the row
+            self._turns.append(name)
+            yield name, self._feeds[name].take(priority)
+
+    # -- the window ------------------------------------------------------------------------------------------------
+
+    def widen(self, limit: int, *, starved: bool = False) -> bool:
+        """Let the server send as much as there is room for; whether that needed another tap.
+
+        Each queue may send its share. Where that did not fill the room, those that are `starved`, which have sent all
+        that they might, may send all of it.
+        """
+        room = limit - self.count
+        share = -(-room // max(1, len(self._feeds)))
+        grown = False
+        for feed in self._feeds.values():
+            wanted = limit - feed.count if self._by_priority else room if starved else share
+            if wanted <= 0 or (starved and feed.credit):
+                continue
+            missing = feed.missing(wanted)
+            if missing:
+                self._open(feed, missing)
+                grown = True
+        now = clock.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + WIDE_FOR
+            for feed in self._feeds.values():
+                self._narrow(feed, 2 * limit)
+        return grown
+
+    def _open(self, feed: Feed, prefetch: int) -> None:
+        self._topology.ensure(feed.queue)
+        tap = Tap(f"skirret.{self._cid[:8]}.{next(_taps)}", prefetch)
+        # Known before the server answers: its first messages may come with the answer.
+        self._by_tap[tap.name] = (feed, tap)
+        consume = commands.Basic.Consume(queue=feed.queue, consumer_tag=tap.name, arguments={})
+        qos = commands.Basic.Qos(0, prefetch, False)
+        data = frames.method(CHANNEL, qos) + frames.method(CHANNEL, consume)
+        self._lane.do(lambda session, seconds: session.ask(CHANNEL, data, commands.Basic.ConsumeOk, seconds=seconds))
+        feed.taps.append(tap)
+
+    def _close(self, feed: Feed, tap: Tap) -> None:
+        cancel = commands.Basic.Cancel(consumer_tag=tap.name)
+        self._lane.do(lambda session, seconds: session.call(CHANNEL, cancel, commands.Basic.CancelOk, seconds=seconds))
+        if tap in feed.taps:
+            feed.taps.remove(tap)
+        for name in [name for name, (_, old) in self._by_tap.items() if not old.open and old not in feed.taps]:
+            if self._by_tap[name][0] is feed and name != tap.name:  # what the tap sent last may still be on its way
+                del self._by_tap[name]
+
+    def _narrow(self, feed: Feed, room: int) -> None:
+        for tap in feed.superfluous(room):
+            self._close(feed, tap)
+
+    def rest(self) -> None:
+        """Let nothing more come."""
+        for feed in self._feeds.values():
+            self._narrow(feed, 0)
+
+    def shut(self, queue: str) -> None:
+        """Let nothing more come from one queue, whatever of it is settled."""
+        feed = self._feeds.get(queue)
+        for tap in list(feed.taps) if feed is not None else ():
+            if feed is not None:
+                self._close(feed, tap)
+
+    def drain(self, *queues: str) -> list[int]:
+        """The tags of all that waits here (of these queues, if any are named), which it then does no more."""
+        feeds = [feed for name, feed in self._feeds.items() if not queues or name in queues]
+        return [sent.tag for feed in feeds for sent in feed.drain()]
+
+    # -- changes ---------------------------------------------------------------------------------------------------
+
+    @property
+    def queues(self) -> list[str]:
+        """The names of the queues."""
+        return list(self._feeds)
+
+    def set(self, names: Sequence[str]) -> None:
+        """Be fed by exactly these queues; the others were shut and drained before."""
+        self._feeds = {name: self._feeds.get(name) or Feed(name) for name in names}
+        self._turns = deque(names)
+
+    def lost(self) -> None:
+        """The line broke: no tap is open, and all that waited here is back in its queue."""
+        for feed in self._feeds.values():
+            feed.taps.clear()
+            feed.drain()
+        self._by_tap.clear()
+        self.open.clear()
+
+    def ended(self, name: str) -> None:
+        """The server ended a tap: its queue was deleted, or its node went. It is opened anew when there is need."""
+        feed, tap = self._by_tap.get(name, (None, None))
+        if feed is not None and tap in feed.taps:
+            feed.taps.remove(tap)
+            self._topology.forget(feed.queue)
+
+    def cancel_all(self, session: Session, seconds: float) -> None:
+        """Close every tap on a session that is about to end."""
+        for feed in self._feeds.values():
+            for tap in feed.taps:
+                cancel = commands.Basic.Cancel(consumer_tag=tap.name)
+                session.call(CHANNEL, cancel, commands.Basic.CancelOk, seconds=seconds)
