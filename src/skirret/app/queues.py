@@ -64,6 +64,9 @@ class Queues(Mapping[str, Queue]):
         max_priority: ``task_queue_max_priority``, for queues that do not say.
         exchange, exchange_type, routing_key: of the default queue where `declared` is empty: ``task_default_exchange``,
             ``task_default_exchange_type``, ``task_default_routing_key``.
+        queue_type: of the default queue on RabbitMQ where `declared` is empty: ``task_default_queue_type``.
+        missing_exchange_type: ``task_create_missing_queue_exchange_type``: a queue that is made on the spot is bound to
+            an exchange of its own name; None binds it to none, which is direct delivery by its name.
     """
 
     def __init__(
@@ -76,7 +79,10 @@ class Queues(Mapping[str, Queue]):
         exchange: str | None = None,
         exchange_type: str = "direct",
         routing_key: str | None = None,
+        queue_type: str | None = None,
+        missing_exchange_type: str | None = None,
     ) -> None:
+        self._missing_exchange_type = missing_exchange_type
         self.default = default
         self.create_missing = create_missing
         self._max_priority = max_priority
@@ -90,6 +96,7 @@ class Queues(Mapping[str, Queue]):
                 exchange_type=exchange_type,
                 routing_key=routing_key or "",
                 max_priority=max_priority,
+                arguments={"x-queue-type": queue_type} if queue_type else {},
             )
         elif default in self._queues:
             self._queues = {default: self._queues[default], **self._queues}
@@ -107,7 +114,14 @@ class Queues(Mapping[str, Queue]):
                 raise QueueNotFound(
                     f"queue {name!r} is not in task_queues ({known}) and task_create_missing_queues is off"
                 )
-            queue = self._queues[name] = Queue(name=name, max_priority=self._max_priority)
+            kind = self._missing_exchange_type
+            queue = self._queues[name] = Queue(
+                name=name,
+                exchange=name if kind else "",
+                routing_key=name if kind else "",
+                exchange_type=kind or "direct",
+                max_priority=self._max_priority,
+            )
         return queue
 
     def __contains__(self, name: object) -> bool:

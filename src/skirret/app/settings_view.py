@@ -69,6 +69,8 @@ class SettingsView:
             exchange=conf.get("task_default_exchange"),
             exchange_type=conf.get("task_default_exchange_type") or "direct",
             routing_key=conf.get("task_default_routing_key"),
+            queue_type=conf.get("task_default_queue_type"),
+            missing_exchange_type=conf.get("task_create_missing_queue_exchange_type"),
         )
         router = Router(
             queues,

@@ -6,12 +6,6 @@ from typing import Final
 
 _PARTS: Final = {
     "the beat scheduler is still to come": ("beat_",),
-    "RabbitMQ, where monitors and nodes have queues, is still to come": ("event_queue_", "control_queue_"),
-    "RabbitMQ is still to come": (
-        "broker_failover_strategy", "broker_heartbeat", "broker_heartbeat_checkrate", "broker_login_method",
-        "broker_native_delayed_delivery_queue_type", "worker_detect_quorum_queues", "task_create_missing_queue_type",
-        "task_create_missing_queue_exchange_type", "task_default_queue_type",
-    ),
     "the rpc result store is still to come": ("result_exchange", "result_exchange_type", "result_persistent"),
     "chords are still to come": ("result_chord_", "task_allow_error_cb_on_chord_header"),
     "signed messages are still to come": ("security_",),

@@ -17,12 +17,45 @@ _OF_REDIS = {
 """Transport option -> the setting that says the same of the Redis result store."""
 
 
+_OF_BROKERS = {
+    "login_method": "broker_login_method",
+    "failover_strategy": "broker_failover_strategy",
+    "heartbeat": "broker_heartbeat",
+    "queue_type": "task_create_missing_queue_type",
+    "delay_queue_type": "broker_native_delayed_delivery_queue_type",
+    "queue_max_priority": "task_queue_max_priority",
+}
+"""Transport option -> the setting that says the same of the broker, where it is set."""
+
+_OF_LISTENERS = {
+    "event_queue": {
+        "prefix": "event_queue_prefix",
+        "exclusive": "event_queue_exclusive",
+        "durable": "event_queue_durable",
+        "ttl": "event_queue_ttl",
+        "expires": "event_queue_expires",
+    },
+    "control_queue": {
+        "exclusive": "control_queue_exclusive",
+        "durable": "control_queue_durable",
+        "ttl": "control_queue_ttl",
+        "expires": "control_queue_expires",
+    },
+}
+"""Transport option -> how a monitor's or node's queue is made, by the settings that say it; those that are set."""
+
+
 def broker_options(conf: Conf) -> dict[str, Any]:
     """What the broker is opened with: ``broker_transport_options`` over the settings that say the same."""
     options: dict[str, Any] = {
         "priority_order": conf.priority_order,
         "socket_connect_timeout": conf.broker_connection_timeout,
     }
+    options.update({name: conf[key] for name, key in _OF_BROKERS.items() if conf.is_set(key)})
+    for part, keys in _OF_LISTENERS.items():
+        told = {name: conf[key] for name, key in keys.items() if conf.is_set(key)}
+        if told:
+            options[part] = told
     if conf.broker_use_ssl:
         options["ssl"] = conf.broker_use_ssl
     return {**options, **(conf.broker_transport_options or {})}

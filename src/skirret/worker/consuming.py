@@ -154,6 +154,7 @@ def chosen_queues(options: WorkerOptions, declared: Sequence[DeclaredQueue], con
             routing_key=queue.routing_key,
             exchange_type=queue.exchange_type,
             max_priority=queue.max_priority,
+            arguments=dict(queue.arguments),
         )
         for queue in declared
     }

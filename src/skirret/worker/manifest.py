@@ -53,6 +53,7 @@ class DeclaredQueue(msgspec.Struct, kw_only=True, omit_defaults=True):
     routing_key: str = ""
     exchange_type: str = "direct"
     max_priority: int | None = None
+    arguments: dict[str, Any] = {}
 
 
 class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -12,6 +12,8 @@ from skirret.settings.table import OLD_NAMES, canonical, misspelt
 
 DIFFERENT_DEFAULTS = {
     "task_acks_late": (False, True),
+    "task_create_missing_queue_type": ("classic", "quorum"),
+    "task_default_queue_type": ("classic", None),
     "task_reject_on_worker_lost": (None, True),
     "beat_scheduler": ("celery.beat:PersistentScheduler", "skirret.beat:PersistentScheduler"),
     "worker_autoscaler": ("celery.worker.autoscale:Autoscaler", None),
@@ -101,7 +103,7 @@ def test_settings_of_absent_stores_are_known_and_marked_unused():
 
 
 def test_settings_of_parts_that_are_still_to_come_say_so():
-    for key in ("beat_schedule", "event_queue_ttl", "security", "security_key", "database_url"):
+    for key in ("beat_schedule", "security", "security_key", "database_url"):
         assert "still to come" in OPTIONS[key].unused
     for key in ("task_acks_late", "worker_grace", "worker_concurrency", "result_expires", "broker_url"):
         assert OPTIONS[key].used

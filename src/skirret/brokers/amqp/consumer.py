@@ -126,9 +126,8 @@ class AmqpConsumer(Consumer):
     def _gather(self, seconds: float = 0.0) -> None:
         """Put what came where it belongs: to its queue's supply, to who held it before, or to the dead letters."""
         doomed: list[tuple[str, Sent]] = []
-        for came in self._lane.collect(seconds):
-            feed, sent = self._supply.arrive(came)
-            if came.redelivered and self._adopt(feed.queue, sent):
+        for feed, sent, again in self._supply.arrive(self._lane.collect(seconds)):
+            if again and self._adopt(feed.queue, sent):
                 continue
             if sent.letter.deliveries >= self._limits.deliveries:
                 doomed.append((feed.queue, sent))

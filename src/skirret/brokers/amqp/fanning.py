@@ -38,12 +38,14 @@ class Listening:
     """How a listener's queue is made.
 
     Args:
+        prefix: of the names of queues that nobody names; "" is the exchange's.
         exclusive: it is its connection's alone.
         durable: it outlives the server's restart, and its listener.
         ttl: seconds that a message waits in it; None is without end.
         expires: seconds after which the server drops it unused; None is never.
     """
 
+    prefix: str = ""
     exclusive: bool = True
     durable: bool = False
     ttl: float | None = None
@@ -107,8 +109,8 @@ class Fanning:
             name: of the queue; "" is one that nobody guesses.
             hears: which routing keys are told on.
         """
-        kind = self._control if exchange.endswith(PIDBOX) else self._events
-        queue = name or f"{exchange}.{uuid.uuid4()}"
+        kind = self._control if exchange.endswith(PIDBOX) else Listening() if exchange == HINTS else self._events
+        queue = name or f"{kind.prefix or exchange}.{uuid.uuid4()}"
         return QueueSubscription(
             self._store, queue, [*_declare(exchange), *kind.calls(queue, exchange, keys)], hears, read
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from skirret.brokers.amqp.fanning import Listening
@@ -52,8 +52,8 @@ def options_of(url: Url, options: Mapping[str, Any]) -> Options:
         delay_type=kinds["delay_queue_type"],
         max_priority=_number(url, given, "queue_max_priority", 255, None),
         delivery_limit=_number(url, given, "delivery_limit", 2**31 - 1, 20) or 20,
-        events=Listening(**given["event_queue"]) if "event_queue" in given else EVENTS,
-        control=Listening(**given["control_queue"]) if "control_queue" in given else CONTROL,
+        events=replace(EVENTS, **given.get("event_queue", {})),
+        control=replace(CONTROL, **given.get("control_queue", {})),
     )
 
 

@@ -42,6 +42,7 @@ class Supply:
         self._feeds: dict[str, Feed] = {}
         self._by_tap: dict[str, tuple[Feed, Tap]] = {}
         self._turns: deque[str] = deque()
+        self._closed: list[str] = []
         self._look_at = 0.0
         self.open: dict[int, Tap | None] = {}
         """The messages that the server waits to hear of, by their tags on the channel."""
@@ -63,12 +64,21 @@ class Supply:
 
     # -- in --------------------------------------------------------------------------------------------------------
 
-    def arrive(self, came: Arrived) -> tuple[Feed, Sent]:
-        """Note a message that came; it waits nowhere yet."""
-        feed, tap = self._by_tap[came.consumer]
-        tap.open += 1
-        self.open[came.tag] = tap
-        return feed, Sent(came.tag, letters.read(came))
+    def arrive(self, arrived: Sequence[Arrived]) -> list[tuple[Feed, Sent, bool]]:
+        """Note all that came since the last call: its feed, the message, whether the server delivered it before.
+
+        It waits nowhere yet.
+        """
+        found: list[tuple[Feed, Sent, bool]] = []
+        for came in arrived:
+            feed, tap = self._by_tap[came.consumer]
+            tap.open += 1
+            self.open[came.tag] = tap
+            found.append((feed, Sent(came.tag, letters.read(came)), came.redelivered))
+        for name in self._closed:  # what they sent last came before the server said that they are closed
+            self._by_tap.pop(name, None)
+        self._closed.clear()
+        return found
 
     def done(self, tags: Sequence[int]) -> None:
         """Messages that the server has heard of: their places in the window are free."""
@@ -130,9 +140,7 @@ class Supply:
         self._lane.do(lambda session, seconds: session.call(CHANNEL, cancel, commands.Basic.CancelOk, seconds=seconds))
         if tap in feed.taps:
             feed.taps.remove(tap)
-        for name in [name for name, (_, old) in self._by_tap.items() if not old.open and old not in feed.taps]:
-            if self._by_tap[name][0] is feed and name != tap.name:  # what the tap sent last may still be on its way
-                del self._by_tap[name]
+        self._closed.append(tap.name)
 
     def _narrow(self, feed: Feed, room: int) -> None:
         for tap in feed.superfluous(room):
@@ -173,6 +181,7 @@ class Supply:
             feed.taps.clear()
             feed.drain()
         self._by_tap.clear()
+        self._closed.clear()
         self.open.clear()
 
     def ended(self, name: str) -> None:
@@ -180,6 +189,7 @@ class Supply:
         feed, tap = self._by_tap.get(name, (None, None))
         if feed is not None and tap in feed.taps:
             feed.taps.remove(tap)
+            self._closed.append(name)
             self._topology.forget(feed.queue)
 
     def cancel_all(self, session: Session, seconds: float) -> None:

@@ -98,6 +98,7 @@ class BrokerSettings(Section):
         3.0,
         "How often in each interval of `broker_heartbeat` the connection is looked at.",
         minimum=0,
+        unused="signs of life go out three times in each interval, and a worker asks for one every 5 s",
         old="BROKER_HEARTBEAT_CHECKRATE",
     )
     broker_login_method: str | None = option(

@@ -69,8 +69,8 @@ class TaskSettings(Section):
         old="CELERY_CREATE_MISSING_QUEUES",
     )
     task_create_missing_queue_type: str = option(
-        "classic",
-        "RabbitMQ type of queues that are made on first use.",
+        "quorum",
+        "RabbitMQ type of queues that are made on first use; those that exist are used as they are.",
         choices=("classic", "quorum"),
         old="CELERY_CREATE_MISSING_QUEUE_TYPE",
     )
@@ -88,8 +88,11 @@ class TaskSettings(Section):
     task_default_queue: str = option(
         "celery", "Queue of tasks that no route sends elsewhere.", old="CELERY_DEFAULT_QUEUE"
     )
-    task_default_queue_type: str = option(
-        "classic", "RabbitMQ type of the default queue.", choices=("classic", "quorum"), old="CELERY_DEFAULT_QUEUE_TYPE"
+    task_default_queue_type: str | None = option(
+        None,
+        "RabbitMQ type of the default queue; as `task_create_missing_queue_type` if unset.",
+        choices=("classic", "quorum"),
+        old="CELERY_DEFAULT_QUEUE_TYPE",
     )
     task_default_exchange: str | None = option(
         None,

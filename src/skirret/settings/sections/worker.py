@@ -95,6 +95,7 @@ class WorkerSettings(Section):
     worker_detect_quorum_queues: bool = option(
         True,
         "Whether the worker looks if its RabbitMQ queues are quorum queues, which need other settings.",
+        unused="queues of all types are served alike: prefetch is each consumer's own, and delays are in the broker",
         old="CELERYD_DETECT_QUORUM_QUEUES",
     )
     worker_enable_prefetch_count_reduction: bool = option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,7 +40,8 @@ class Address:
         tls: certificate options as sorted pairs, or None for a line in clear.
         deadline: seconds within which a call is answered.
         heartbeat: seconds between signs of life on idle lines, 0 for none; workers use at most `HEARTBEAT`.
-        shuffled: whether each process tries the nodes in an order of its own.
+        connecting: seconds within which a node must let us in.
+        strategy: ``round-robin``, ``shuffle`` or a function that orders the nodes, as for ``broker_failover_strategy``.
     """
 
     nodes: tuple[tuple[str, int], ...]
@@ -50,7 +52,8 @@ class Address:
     tls: tuple[tuple[str, Any], ...] | None = None
     deadline: float = DEADLINE
     heartbeat: float = 120.0
-    shuffled: bool = False
+    connecting: float = DEADLINE
+    strategy: Any = "round-robin"
 
     def __repr__(self) -> str:
         return f"<{self}>"
@@ -62,7 +65,9 @@ class Address:
     def order(self) -> list[tuple[str, int]]:
         """The nodes in the order in which a new line tries them."""
         nodes = list(self.nodes)
-        if self.shuffled:
+        if callable(self.strategy):
+            return list(dict.fromkeys(itertools.islice(self.strategy(nodes), len(nodes)))) or nodes
+        if self.strategy == "shuffle":
             random.shuffle(nodes)
         return nodes
 
@@ -96,8 +101,8 @@ def address_of(url: Url, options: Mapping[str, Any]) -> Address:
 
     Args:
         url: ``amqp://user:password@host:port/vhost``, ``amqps://``, ``pyamqp://``; several nodes with ``;`` between.
-        options: Celery's ``broker_transport_options`` with ``login_method``, ``heartbeat``, ``ssl`` and
-            ``failover_strategy``; those of the query win.
+        options: Celery's ``broker_transport_options`` with ``login_method``, ``heartbeat``, ``connect_timeout``,
+            ``ssl`` and ``failover_strategy``; those of the query win.
 
     Raises:
         ImproperlyConfigured: something in it makes no sense.
@@ -110,9 +115,12 @@ def address_of(url: Url, options: Mapping[str, Any]) -> Address:
     method = str(given.get("login_method") or "PLAIN").upper()
     if method not in LOGIN_METHODS:
         raise ImproperlyConfigured(f"{url}: login_method is one of {', '.join(LOGIN_METHODS)}, not {method!r}")
+    timeout = given.get("connect_timeout") or given.get("socket_connect_timeout")
     strategy = given.get("failover_strategy") or "round-robin"
-    if strategy not in {"round-robin", "shuffle"}:
-        raise ImproperlyConfigured(f"{url}: failover_strategy is 'round-robin' or 'shuffle', not {strategy!r}")
+    if not callable(strategy) and strategy not in {"round-robin", "shuffle"}:
+        raise ImproperlyConfigured(
+            f"{url}: failover_strategy is 'round-robin', 'shuffle' or a function, not {strategy!r}"
+        )
     return Address(
         nodes=tuple((one.host or "localhost", one.port or port) for one in servers),
         vhost=_vhost(servers, given),
@@ -120,9 +128,9 @@ def address_of(url: Url, options: Mapping[str, Any]) -> Address:
         password="guest" if login.password is None else login.password,
         login=method,
         tls=tls,
-        deadline=min(_seconds(url, "connect_timeout", given.get("connect_timeout") or DEADLINE), DEADLINE),
         heartbeat=_seconds(url, "heartbeat", given.get("heartbeat", 120.0) or 0.0),
-        shuffled=strategy == "shuffle",
+        connecting=min(_seconds(url, "connect_timeout", timeout or DEADLINE) or DEADLINE, DEADLINE),
+        strategy=strategy,
     )
 
 

@@ -56,34 +56,17 @@ def publish(session: Session, waiting: list[Outgoing], lost: list[Unroutable], s
     refused: set[int] = set()
     try:
         while sent < len(waiting) or open_tags:
-            batch: list[bytes] = []
-            size = 0
-            while sent < len(waiting) and len(open_tags) < WINDOW and size < PIECE:
-                one = waiting[sent]
-                data = frames.publish(CHANNEL, *one[:4], session.line.frame_max, mandatory=one.mandatory)
-                batch.append(data)
-                size += len(data)
-                session.published += 1
-                open_tags.add(session.published)
-                sent += 1
+            room = WINDOW - len(open_tags)
+            data, count = _piece(session, waiting, sent, room)
+            open_tags.update(range(session.published + 1, session.published + 1 + count))
+            session.published += count
+            sent += count
             left = deadline.left() or 0.0
-            if batch:
-                session.line.send(b"".join(batch), left)
-                if sent < len(waiting) and len(open_tags) < WINDOW:
-                    session.pump(0.0)
-                    refused |= _confirm(session, open_tags)
-                    continue
-            session.pump(left)
+            if count:
+                session.line.send(data, left)
+            session.pump(0.0 if count and sent < len(waiting) and count < room else left)
             refused |= _confirm(session, open_tags)
-            closed = session.refusal(CHANNEL)
-            if closed is not None:
-                session.published = 0
-                session.open_channel(CHANNEL, max(0.1, deadline.left() or 0.0))
-                raise closed
-            if open_tags and deadline.passed():
-                if session.line.blocked:
-                    raise Blocked(session.line.blocked, timed_out=True)
-                raise Broken(f"{len(open_tags)} of {len(waiting)} messages were not confirmed in time", timed_out=True)
+            _look(session, len(open_tags), deadline)
     except BaseException:
         again = open_tags | refused
         waiting[:] = [one for number, one in enumerate(waiting) if number >= sent or first + number in again]
@@ -96,6 +79,32 @@ def publish(session: Session, waiting: list[Outgoing], lost: list[Unroutable], s
             f"the server refused to store {len(refused)} of {len(waiting)} messages: a queue is full (x-max-length) or "
             "has lost the majority of its nodes. The others are stored"
         )
+
+
+def _piece(session: Session, waiting: list[Outgoing], start: int, room: int) -> tuple[bytes, int]:
+    """The next messages in one piece of bytes, and how many they are."""
+    batch: list[bytes] = []
+    size = 0
+    for one in waiting[start : start + room]:
+        data = frames.publish(CHANNEL, *one[:4], session.line.frame_max, mandatory=one.mandatory)
+        batch.append(data)
+        size += len(data)
+        if size >= PIECE:
+            break
+    return b"".join(batch), len(batch)
+
+
+def _look(session: Session, waiting: int, deadline: clock.Deadline) -> None:
+    """Whether there is a reason not to wait for the other confirms."""
+    closed = session.refusal(CHANNEL)
+    if closed is not None:
+        session.published = 0
+        session.open_channel(CHANNEL, max(0.1, deadline.left() or 0.0))
+        raise closed
+    if waiting and deadline.passed():
+        if session.line.blocked:
+            raise Blocked(session.line.blocked, timed_out=True)
+        raise Broken(f"{waiting} messages were not confirmed in time", timed_out=True)
 
 
 def _confirm(session: Session, open_tags: set[int]) -> set[int]:

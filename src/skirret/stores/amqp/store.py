@@ -78,7 +78,8 @@ class Store:
         heartbeat = min(wanted, HEARTBEAT) if listens else wanted
         for left, node in zip(range(len(nodes), 0, -1), nodes, strict=True):
             try:
-                line = Line(self.address, node, (deadline.left() or 0.0) / left, heartbeat)
+                patience = min((deadline.left() or 0.0) / left, self.address.connecting)
+                line = Line(self.address, node, patience, heartbeat)
                 session = Session(line)
                 session.open_channel(CHANNEL, max(0.05, deadline.left() or 0.0))
             except (Broken, Refused) as exc:

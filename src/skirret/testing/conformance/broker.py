@@ -8,6 +8,7 @@ from skirret.testing.conformance.broker_histories import HistoryPromises
 from skirret.testing.conformance.broker_leases import LeasePromises
 from skirret.testing.conformance.broker_listings import ListingPromises
 from skirret.testing.conformance.broker_publishing import PublishingPromises
+from skirret.testing.conformance.broker_races import RacePromises
 from skirret.testing.conformance.broker_results import SettledResultPromises
 from skirret.testing.conformance.broker_settling import SettlingPromises
 from skirret.testing.conformance.broker_taking import TakingPromises
@@ -20,6 +21,7 @@ class BrokerExam(
     SettlingPromises,
     SettledResultPromises,
     LeasePromises,
+    RacePromises,
     ListingPromises,
     BroadcastPromises,
     HistoryPromises,

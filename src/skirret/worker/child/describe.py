@@ -91,6 +91,7 @@ def describe(app: Skirret) -> Manifest:
                 routing_key=queue.routing_key,
                 exchange_type=queue.exchange_type,
                 max_priority=queue.max_priority,
+                arguments=queue.arguments,
             )
             for queue in app.queues.values()
         ],
