@@ -71,6 +71,7 @@ class TaskSettings(Section):
     task_create_missing_queue_type: str = option(
         "quorum",
         "RabbitMQ type of queues that are made on first use; those that exist are used as they are.",
+        celery="classic",
         choices=("classic", "quorum"),
         old="CELERY_CREATE_MISSING_QUEUE_TYPE",
     )
@@ -91,6 +92,7 @@ class TaskSettings(Section):
     task_default_queue_type: str | None = option(
         None,
         "RabbitMQ type of the default queue; as `task_create_missing_queue_type` if unset.",
+        celery="classic",
         choices=("classic", "quorum"),
         old="CELERY_DEFAULT_QUEUE_TYPE",
     )

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
@@ -65,6 +66,11 @@ class Worker:
 
     consumer: Consumer
     held: dict[int, Known] = field(default_factory=dict)
+
+
+def _let_rest(workers: Iterable[Worker]) -> None:
+    for worker in workers:
+        worker.consumer.rest()
 
 
 class History(RuleBasedStateMachine):
@@ -129,9 +135,7 @@ class History(RuleBasedStateMachine):
     @rule(who=PICK, limit=st.integers(1, 5))
     def a_worker_takes(self, who: int, limit: int) -> None:
         worker = self.pick(who)
-        for other in self.living:
-            if other is not worker:
-                other.consumer.rest()  # so that nothing is sent ahead to who does not take it
+        _let_rest(other for other in self.living if other is not worker)  # or it would be sent ahead to them
         before = time.time()
         certain = {known.name for known in self.ready(before)}
         batch = worker.consumer.take(limit, self.exam.patience if certain else 0.0)
@@ -263,20 +267,16 @@ class History(RuleBasedStateMachine):
 
     def check_size(self, queue: str, deadline: float) -> None:
         while True:
-            for worker in self.living:
-                worker.consumer.rest()  # what is sent ahead is neither ready nor held
+            _let_rest(self.living)  # what is sent ahead is neither ready nor held
             certain = len(self.ready(time.time(), queue))
             size = self.brokers[1].size(queue)
             possible = len(self.ready(time.time(), queue))
             here = [known.place for known in self.known.values() if known.queue == queue]
-            is_right = (
-                size.ready + size.delayed == here.count("waiting")
-                and (size.held, size.dead) == (here.count("held"), here.count("dead"))
-                and certain <= size.ready <= possible
-            )
+            told = (size.ready + size.delayed, size.held, size.dead)
+            is_right = told == tuple(map(here.count, ("waiting", "held", "dead"))) and certain <= size.ready <= possible
             # A server with replicas may need a moment until it counts what it was told.
             if is_right or time.monotonic() > deadline:
-                assert is_right, f"{queue}: {size}, but {certain} to {possible} are ready and these are known: {here}"
+                assert is_right, f"{queue}: {size}; {certain} to {possible} are ready, these are known: {here}"
                 return
             time.sleep(0.002)
 
