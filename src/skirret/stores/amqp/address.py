@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -66,7 +66,8 @@ class Address:
         """The nodes in the order in which a new line tries them."""
         nodes = list(self.nodes)
         if callable(self.strategy):
-            return list(dict.fromkeys(itertools.islice(self.strategy(nodes), len(nodes)))) or nodes
+            ordered: Iterable[tuple[str, int]] = self.strategy(nodes)
+            return list(dict.fromkeys(itertools.islice(ordered, len(nodes)))) or nodes
         if self.strategy == "shuffle":
             random.shuffle(nodes)
         return nodes

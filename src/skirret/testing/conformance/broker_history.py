@@ -8,17 +8,17 @@ import itertools
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from skirret import states
 from skirret.backends.base import ResultBackend
-from skirret.brokers.base import Broker, Consumer
+from skirret.brokers.base import Broker
 from skirret.message import Delivery, Publication, Record
 from skirret.outcome import Ack, DeadLetter, Defer, Release, Retry, Settlement
 from skirret.testing.conformance.broker_fixtures import BrokerFixtures
+from skirret.testing.conformance.broker_model import Known, Worker
 from skirret.testing.conformance.material import HandClock, body_of, id_of, message, record
 
 HOUR = 3600.0
@@ -31,41 +31,6 @@ KINDS = st.sampled_from(
     ["ack", "ack", "ack+next", "release", "retry", "defer", "defer counted", "defer crash", "dead", "dead+next"]
 )
 PICK = st.integers(0, 7)
-
-
-@dataclass(eq=False)
-class Known:
-    """What the model knows of one message. `place` is waiting, held, dead or gone."""
-
-    publication: Publication
-    body: bytes
-    place: str = "waiting"
-    due: float | None = None
-    deliveries: int = 0
-    crashes: int = 0
-
-    @property
-    def name(self) -> str:
-        """Its task id, unique among all histories."""
-        return self.publication.task_id
-
-    @property
-    def queue(self) -> str:
-        """Its home."""
-        return self.publication.route.queue
-
-    @property
-    def priority(self) -> int:
-        """0 to 9."""
-        return self.publication.envelope.priority
-
-
-@dataclass(eq=False)
-class Worker:
-    """One incarnation in the model and what it holds (after it was reaped: what it believes that it holds)."""
-
-    consumer: Consumer
-    held: dict[int, Known] = field(default_factory=dict)
 
 
 def _let_rest(workers: Iterable[Worker]) -> None:
