@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -53,7 +53,7 @@ class Address:
     deadline: float = DEADLINE
     heartbeat: float = 120.0
     connecting: float = DEADLINE
-    strategy: Any = "round-robin"
+    strategy: str | Callable[[list[tuple[str, int]]], Iterable[tuple[str, int]]] = "round-robin"
 
     def __repr__(self) -> str:
         return f"<{self}>"
@@ -65,8 +65,8 @@ class Address:
     def order(self) -> list[tuple[str, int]]:
         """The nodes in the order in which a new line tries them."""
         nodes = list(self.nodes)
-        if callable(self.strategy):
-            ordered: Iterable[tuple[str, int]] = self.strategy(nodes)
+        if not isinstance(self.strategy, str):
+            ordered = self.strategy(nodes)
             return list(dict.fromkeys(itertools.islice(ordered, len(nodes)))) or nodes
         if self.strategy == "shuffle":
             random.shuffle(nodes)
