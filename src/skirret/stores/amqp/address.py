@@ -117,8 +117,9 @@ def address_of(url: Url, options: Mapping[str, Any]) -> Address:
     if method not in LOGIN_METHODS:
         raise ImproperlyConfigured(f"{url}: login_method is one of {', '.join(LOGIN_METHODS)}, not {method!r}")
     timeout = given.get("connect_timeout") or given.get("socket_connect_timeout")
-    strategy = given.get("failover_strategy") or "round-robin"
-    if not callable(strategy) and strategy not in {"round-robin", "shuffle"}:
+    strategy: Any = given.get("failover_strategy") or "round-robin"
+    is_known = strategy in {"round-robin", "shuffle"} if isinstance(strategy, str) else _is_callable(strategy)
+    if not is_known:
         raise ImproperlyConfigured(
             f"{url}: failover_strategy is 'round-robin', 'shuffle' or a function, not {strategy!r}"
         )
@@ -133,6 +134,10 @@ def address_of(url: Url, options: Mapping[str, Any]) -> Address:
         connecting=min(_seconds(url, "connect_timeout", timeout or DEADLINE) or DEADLINE, DEADLINE),
         strategy=strategy,
     )
+
+
+def _is_callable(value: object) -> bool:
+    return callable(value)
 
 
 def _vhost(servers: tuple[Url, ...], given: Mapping[str, Any]) -> str:
