@@ -17,8 +17,9 @@ from skirret.errors import RemoteError, TaskRevokedError
 from skirret.message import Record
 from skirret.meta import ResultMeta
 from skirret.results import GroupResult
-from skirret.stores.redis.results import ResultKeys, told_state
+from skirret.stores.redis.results import ResultKeys
 from skirret.wire import results as wire
+from skirret.wire.told import told_state
 from tests.interop.conftest import EVERY, Sides
 from tests.interop.fleet import let_go
 

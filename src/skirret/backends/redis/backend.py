@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,14 +10,13 @@ from typing import Any
 from skirret import clock, states
 from skirret.backends.base import ResultBackend
 from skirret.backends.redis.ear import Ear, Wish
-from skirret.errors import BackendError, OperationalError, SkirretError
+from skirret.errors import BackendError, OperationalError
 from skirret.message import Record
-from skirret.serializers.compression import decompress
-from skirret.stores.redis.results import LUA, ResultKeys, marked_state, seal, told_state, yaml_state
+from skirret.stores.redis.results import LUA, ResultKeys, marked_state, seal
 from skirret.stores.redis.script import Script
 from skirret.stores.redis.store import Store, store_at
 from skirret.url import Url
-from skirret.wire.results import MAGIC, MAX_BYTES
+from skirret.wire.told import read_state, told_state
 
 READ_CHUNK = 500
 """Keys that are read with one command."""
@@ -172,7 +170,7 @@ class RedisBackend(ResultBackend):
         if dumb:
             marks = self._get([self._mark(task_id) for task_id in dumb])
             for task_id, mark in zip(dumb, marks, strict=True):
-                told[task_id] = marked_state(found[task_id], mark) or _read_state(found[task_id])
+                told[task_id] = marked_state(found[task_id], mark) or read_state(found[task_id])
         return {task_id: payload for task_id, payload in found.items() if told[task_id] in states.READY_STATES}
 
     def _read(self, task_ids: Sequence[str]) -> dict[str, bytes]:
@@ -290,25 +288,7 @@ def _portions(records: Sequence[Record]) -> Iterator[list[Record]]:
 
 
 def _learnt(payload: bytes) -> bytes:
-    return seal(payload) + b"\n" + _read_state(payload).encode("utf-8", "replace")
-
-
-def _read_state(payload: bytes) -> str:
-    """The state of a payload that does not begin with it: a compressed one, YAML, or JSON in another order."""
-    if payload.startswith(MAGIC):
-        kind, _, body = payload[len(MAGIC) :].partition(b"\0")
-        try:
-            payload = decompress(body, kind.decode("ascii", "replace"), MAX_BYTES)
-        except SkirretError:
-            return states.PENDING  # nobody can read it
-    state = told_state(payload) or yaml_state(payload)
-    if state is None and payload.startswith(b"{"):
-        try:
-            told = json.loads(payload).get("status")
-        except (ValueError, RecursionError):
-            told = None
-        state = told if isinstance(told, str) else None
-    return state or states.PENDING
+    return seal(payload) + b"\n" + read_state(payload).encode("utf-8", "replace")
 
 
 @contextmanager

@@ -16,9 +16,9 @@ from typing import Any, Self
 
 from skirret import clock, states
 from skirret.stores.redis.faults import Broken, Refused
-from skirret.stores.redis.results import told_state
 from skirret.stores.redis.session import Session, pack
 from skirret.stores.redis.store import Store
+from skirret.wire.told import told_state
 
 LOOK_SECONDS = 1.0
 """All that is waited for is read again this often, for hints may be lost."""

@@ -1,23 +1,13 @@
-"""Where results lie on a Redis server, under Celery's names, and how their state is told without decoding them."""
+"""Where results lie on a Redis server, under Celery's names, and the marks of those whose payload tells no state."""
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from skirret.wire import redis_keys
 
 LUA: Final = ("skirret.stores.redis", "results")
 """The functions that scripts write results with; for ``Script(before=...)``."""
-
-HEAD: Final = 96
-"""Bytes of a payload that are looked at for its state, as in ``results.lua``."""
-
-_JSON = re.compile(rb'\{\s*"status"\s*:\s*"([^"\\]*)"')
-_MSGPACK = re.compile(rb"(?:[\x80-\x8f]|\xde..)\xa6status([\xa0-\xbf])", re.DOTALL)
-_PICKLE = re.compile(rb"\x80.*?status\x94\x8c.([\w\-]+)\x94", re.DOTALL)
-_OLD_PICKLE = re.compile(rb"\x80.*?statusq.X.\0\0\0([\w\-]*?)q", re.DOTALL)
-_YAML = re.compile(rb"\nstatus: ([\w\-]+)\n")
 
 
 class ResultKeys:
@@ -70,26 +60,6 @@ def tagged(key: str) -> str:
     return f"{{{key}}}"
 
 
-def told_state(payload: bytes) -> str | None:
-    """The state that a payload's first bytes tell, whatever its serializer; None if they do not."""
-    head = payload[:HEAD]
-    found = _JSON.match(head)
-    if found is None and head[:1] != b"{":
-        named = _MSGPACK.match(head)
-        if named is not None:
-            size = named[1][0] - 160
-            end = named.end()
-            return _text(head[end : end + size]) if len(head) >= end + size else None
-        found = _PICKLE.match(head) or _OLD_PICKLE.match(head)
-    return None if found is None else _text(found[1])
-
-
-def yaml_state(payload: bytes) -> str | None:
-    """The state that a YAML payload tells; None if it is no such."""
-    found = _YAML.search(payload) if payload.startswith((b"children:", b"args:")) else None
-    return None if found is None else _text(found[1])
-
-
 def seal(payload: bytes) -> bytes:
     """What ties a mark to the payload that it was written for: its length and its end."""
     return b"%d:%b" % (len(payload), payload[-16:])
@@ -98,11 +68,7 @@ def seal(payload: bytes) -> bytes:
 def marked_state(payload: bytes, mark: bytes | None) -> str | None:
     """The state that a mark keeps for this payload; None if it was written for another."""
     of = seal(payload) + b"\n"
-    return _text(mark[len(of) :]) if mark is not None and mark.startswith(of) else None
+    return mark[len(of) :].decode("utf-8", "replace") if mark is not None and mark.startswith(of) else None
 
 
-def _text(state: bytes) -> str:
-    return state.decode("utf-8", "replace")
-
-
-__all__ = ["LUA", "ResultKeys", "marked_state", "seal", "tagged", "told_state", "yaml_state"]
+__all__ = ["LUA", "ResultKeys", "marked_state", "seal", "tagged"]
