@@ -103,12 +103,14 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
         state: the task's state, in clear, so that stores can compare and set.
         payload: the encoded result meta (``wire.results``).
         ttl: seconds until the store may drop it; None is never.
+        reply_to: where the sender of the task waits for it; only told where results are messages to him.
     """
 
     task_id: str
     state: str
     payload: bytes
     ttl: float | None = None
+    reply_to: str | None = None
 
 
 @dataclass(slots=True)

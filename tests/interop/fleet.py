@@ -1,4 +1,4 @@
-"""A mixed fleet on one Redis server: a worker and a client of each side, which know the same tasks."""
+"""A mixed fleet on one server: a worker and a client of each side, which know the same tasks."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import celery
 
 from skirret import Skirret
 from tests.acceptance.processes import Program, running
+from tests.servers.rabbitmq_servers import RabbitServer
 from tests.servers.redis_servers import RedisServer
 
 PROJECT = Path(__file__).parent / "project"
@@ -31,16 +32,21 @@ class Fleet:
     """What tests ask of it.
 
     Args:
-        server: the Redis server.
+        server: the broker, and the result store where nothing else is said.
         directory: for logs and the ledger.
+        url: of the broker, if not the server's.
+        results: address of the results, if not the broker's.
     """
 
-    def __init__(self, server: RedisServer, directory: Path) -> None:
+    def __init__(
+        self, server: RedisServer | RabbitServer, directory: Path, url: str | None = None, results: str | None = None
+    ) -> None:
         self.server = server
         self.directory = directory
         self.ledger = directory / "ledger"
         self.env = {
-            "FLEET_URL": server.url,
+            "FLEET_URL": url or server.url,
+            "FLEET_RESULTS": results or "",
             "LEDGER": str(self.ledger),
             "PYTHONPATH": str(PROJECT),
             "C_FORCE_ROOT": "1",  # Celery refuses to run pickle as root otherwise
@@ -52,7 +58,7 @@ class Fleet:
     @contextlib.contextmanager
     def clients(self) -> Iterator[Fleet]:
         """Both apps in this process; their modules are gone again afterwards."""
-        before = {name: os.environ.get(name) for name in ("FLEET_URL", "LEDGER")}
+        before = {name: os.environ.get(name) for name in ("FLEET_URL", "FLEET_RESULTS", "LEDGER")}
         os.environ.update({name: self.env[name] for name in before})
         sys.path.insert(0, str(PROJECT))
         try:
@@ -116,6 +122,11 @@ def let_go(app: celery.Celery) -> None:
     if app._backend is None:
         return
     consumer = app.backend.result_consumer
+    if app.backend.as_uri() == "rpc://":
+        if consumer._connection is not None:
+            consumer.stop()
+        app.pool.force_close_all()
+        return
     consumer.stop()
     consumer._pubsub = None
     gc.collect()

@@ -331,10 +331,8 @@ class Skirret(TaskHolder):
 
     @property
     def thread_oid(self) -> str:
-        """An id of this thread of this process, as messages carry it in ``reply_to``."""
-        from skirret.app.lineage import thread_oid
-
-        return thread_oid()
+        """An id of this thread of this process, as messages carry it in ``reply_to``; the process's with ``rpc://``."""
+        return self.publisher.view.reply_to()
 
     @property
     def timezone(self) -> tzinfo:

@@ -161,7 +161,12 @@ class Clients:
         from skirret.backends.open import open_backend
 
         conf = self._conf()
-        return open_backend(self.backend_url(), result_options(conf) if conf.get("result_backend") else {})
+        options = result_options(conf, self.broker_url()) if conf.get("result_backend") else {}
+        return open_backend(self.backend_url(), options)
+
+    def reply_to(self) -> str:
+        """Where results of tasks that this process sends go, where they are messages."""
+        return self.backend.reply_to or ""
 
     @property
     def coordination(self) -> Coordination:

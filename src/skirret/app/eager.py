@@ -151,5 +151,11 @@ def _store(task: Any, request: Context, ending: Ending) -> None:
 
     traceback = None if ending.error is None else ending.error.traceback
     task.app.backend.store(
-        [record(task.app, meta_of(request, request.id or "", ending.state, ending.value, traceback=traceback))]
+        [
+            record(
+                task.app,
+                meta_of(request, request.id or "", ending.state, ending.value, traceback=traceback),
+                task.app.backend.reply_to,
+            )
+        ]
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skirret import options as option_rules
-from skirret.app.lineage import origin, thread_oid, uuid, worker_call
+from skirret.app.lineage import origin, uuid, worker_call
 from skirret.app.moments import eta_of, expires_of
 from skirret.app.settings_view import SettingsView, mode_number
 from skirret.message import Route, TaskMessage
@@ -112,7 +112,7 @@ def message(
     built.kwargsrepr = merged.get("kwargsrepr") or kwargsrepr(kwargs)
     built.origin = merged.get("origin") or origin()
     built.correlation_id = task_id
-    built.reply_to = merged.get("reply_to") or thread_oid()
+    built.reply_to = merged.get("reply_to") or view.reply_to()
     built.priority = priority
     built.delivery_mode = planned.delivery_mode
     built.ignore_result = view.ignore_result

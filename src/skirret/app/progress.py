@@ -80,7 +80,8 @@ class ProgressBoard:
             return
         latest.stored = meta
         try:
-            self._store(record(latest.app, meta_of(latest.request, latest.request.id or "", PROGRESS, meta)))
+            told = meta_of(latest.request, latest.request.id or "", PROGRESS, meta)
+            self._store(record(latest.app, told, latest.request.reply_to))
         except Exception:
             logger.exception("The progress of task %s[%s] cannot be stored", latest.request.task, latest.request.id)
 

@@ -39,7 +39,7 @@ class Publisher:
         revision = revision_of(conf)
         view = self._view
         if view is None or view.revision is not revision:
-            view = self._view = SettingsView.of(conf, revision)
+            view = self._view = SettingsView.of(conf, revision, self._app.clients.reply_to)
         return view
 
     def prepare(
@@ -193,6 +193,8 @@ class Publisher:
         began = tried = clock.monotonic()
         while True:
             try:
+                if view.expects:
+                    clients.backend.expect()
                 clients.broker.publish(publications)
                 if view.send_sent_event:
                     self._app.events.sent(publications)

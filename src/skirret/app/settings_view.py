@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from skirret.app.lineage import thread_oid
 from skirret.app.queues import Queues
 from skirret.app.routing import Router
 from skirret.settings import Conf
+from skirret.settings.transports import replies
 
 
 @dataclass(slots=True)
@@ -57,10 +59,20 @@ class SettingsView:
     max_bytes: int
     accept: Any
     send_sent_event: bool
+    expects: bool
+    """Whether results come as messages to where `reply_to` says."""
+    reply_to: Callable[[], str]
 
     @classmethod
-    def of(cls, conf: Conf, revision: Any) -> SettingsView:
-        """Read `conf`."""
+    def of(cls, conf: Conf, revision: Any, address: Callable[[], str]) -> SettingsView:
+        """Read `conf`.
+
+        Args:
+            conf: the settings.
+            revision: of them.
+            address: where results come to, if they are messages.
+        """
+        expects = replies(conf)
         queues = Queues(
             conf.get("task_queues"),
             default=conf.get("task_default_queue") or "celery",
@@ -93,6 +105,8 @@ class SettingsView:
             accept=conf.get("accept_content"),
             send_sent_event=bool(conf.get("task_send_sent_event")),
             max_bytes=conf.get("message_max_bytes") or 16 * 1024 * 1024,
+            expects=expects,
+            reply_to=address if expects else thread_oid,
         )
 
 

@@ -25,8 +25,13 @@ def lifetime(app: ConnectedApp, state: str) -> float | None:
     return float(value) if value else None
 
 
-def record(app: ConnectedApp, meta: ResultMeta) -> Record:
+def record(app: ConnectedApp, meta: ResultMeta, reply_to: str | None = None) -> Record:
     """A result as the store keeps it, encoded by the app's result settings.
+
+    Args:
+        app: whose settings count.
+        meta: the result.
+        reply_to: where the task's sender waits for it.
 
     Raises:
         EncodeError: the result cannot be serialised.
@@ -40,7 +45,9 @@ def record(app: ConnectedApp, meta: ResultMeta) -> Record:
         compression=conf.get("result_compression"),
         extended=bool(conf.get("result_extended")),
     )
-    return Record(task_id=meta.task_id, state=meta.status, payload=payload, ttl=lifetime(app, meta.status))
+    return Record(
+        task_id=meta.task_id, state=meta.status, payload=payload, ttl=lifetime(app, meta.status), reply_to=reply_to
+    )
 
 
 def meta_of(
@@ -78,4 +85,4 @@ def store_state(app: ConnectedApp, request: Context, task_id: str | None, state:
     if not state:
         raise ValueError("update_state() needs a state, such as 'PROGRESS'")
     known = request if request.id == task_id else None
-    app.backend.store([record(app, meta_of(known, task_id, state, meta))])
+    app.backend.store([record(app, meta_of(known, task_id, state, meta), known.reply_to if known else None)])

@@ -20,6 +20,25 @@ class ResultBackend(ABC):
     enabled: ClassVar[bool] = True
     """False for the disabled backend only: storing does nothing and reading raises with advice."""
 
+    shared: ClassVar[bool] = True
+    """False where a result is a message to the process that sent the task (``Record.reply_to``), and no other can read
+    it; `store` then cannot tell which of two results will stand, and groups cannot be saved."""
+
+    @property
+    def reply_to(self) -> str | None:
+        """Where results of tasks that this process sends must go; None where a store finds them by the task's id."""
+        return None
+
+    def expect(self) -> None:  # noqa: B027  most have nothing to do
+        """See to it that results find their way to `reply_to`; called before tasks are sent. A store has nothing to do.
+
+        Raises:
+            OperationalError: the server that is to take them cannot be reached.
+        """
+
+    def depart(self) -> None:  # noqa: B027  as above
+        """Take along what no other process can read; called where this one ends. A store has nothing to do."""
+
     @property
     @abstractmethod
     def identity(self) -> str:
@@ -27,7 +46,10 @@ class ResultBackend(ABC):
 
     @abstractmethod
     def store(self, records: Sequence[Record]) -> list[bool]:
-        """Write results by compare-and-set (``states.supersedes``); one flag each, False where the old one stays."""
+        """Write results by compare-and-set (``states.supersedes``); one flag each, False where the old one stays.
+
+        Where results are messages (not `shared`): send them; False for those without an address.
+        """
 
     @abstractmethod
     def fetch(self, task_ids: Sequence[str]) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from skirret.backends.base import ResultBackend
 from skirret.plugins import Plugins
+from skirret.settings.transports import RPC
 from skirret.stores.redis.address import SCHEMES
 from skirret.url import parse
 
@@ -18,10 +19,11 @@ PLUGINS = Plugins(
         "memory": "skirret.backends.memory:MemoryBackend",
         "cache+memory": "skirret.backends.memory:MemoryBackend",
         "disabled": "skirret.backends.disabled:DisabledBackend",
+        RPC: "skirret.backends.rpc:RpcBackend",
         "sqlite": "skirret.backends.sqlite:SqliteBackend",
         **dict.fromkeys(SCHEMES, "skirret.backends.redis:RedisBackend"),
     },
-    extras=dict.fromkeys(SCHEMES, "redis"),
+    extras={**dict.fromkeys(SCHEMES, "redis"), RPC: "amqp"},
 )
 
 
@@ -29,8 +31,9 @@ def open_backend(url: str, options: Mapping[str, Any] = MappingProxyType({})) ->
     """The result backend at an address; no connection is made before it is needed.
 
     Args:
-        url: such as ``redis://localhost:6379/0``, ``sqlite:///queue.sqlite3``, ``memory://name`` or ``disabled``.
-        options: ``result_backend_transport_options``; each backend documents its own.
+        url: such as ``redis://localhost:6379/0``, ``sqlite:///queue.sqlite3``, ``memory://name``, ``rpc://`` or
+            ``disabled``.
+        options: of ``settings.transports.result_options``; each backend documents its own.
 
     Raises:
         ImproperlyConfigured: nothing handles that scheme, or the address or an option makes no sense.

@@ -6,7 +6,6 @@ from typing import Final
 
 _PARTS: Final = {
     "the beat scheduler is still to come": ("beat_",),
-    "the rpc result store is still to come": ("result_exchange", "result_exchange_type", "result_persistent"),
     "chords are still to come": ("result_chord_", "task_allow_error_cb_on_chord_header"),
     "signed messages are still to come": ("security_",),
     "the strict profile is still to come": ("security",),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from skirret.settings.conf import Conf
+
+RPC = "rpc"
+"""The scheme of results that are messages to who sent the task."""
 
 _OF_REDIS = {
     "username": "redis_username",
@@ -61,12 +65,36 @@ def broker_options(conf: Conf) -> dict[str, Any]:
     return {**options, **(conf.broker_transport_options or {})}
 
 
-def result_options(conf: Conf) -> dict[str, Any]:
-    """What the result backend is opened with: ``result_backend_transport_options`` over the ``redis_`` settings."""
+def replies(conf: Conf) -> bool:
+    """Whether results are messages to who sent the task, rather than in a store for all; without loading a driver."""
+    return str(conf.get("result_backend") or "").partition(":")[0] == RPC
+
+
+def result_options(conf: Conf, broker_url: str) -> dict[str, Any]:
+    """What the result backend is opened with: ``result_backend_transport_options`` over the settings that it heeds.
+
+    Args:
+        conf: the settings.
+        broker_url: the address of the broker, whose server results of ``rpc://`` go through.
+    """
+    if replies(conf):
+        return {
+            "broker_url": broker_url,
+            "broker_options": broker_options(conf),
+            "expires": _seconds(conf.result_expires),
+            "persistent": conf.result_persistent,
+            "cache_max": conf.result_cache_max,
+            "serializer": conf.result_serializer,
+            **(conf.result_backend_transport_options or {}),
+        }
     options = {name: conf[key] for name, key in _OF_REDIS.items() if conf.is_set(key)}
     if conf.redis_backend_use_ssl:
         options["ssl"] = conf.redis_backend_use_ssl
     return {**options, **(conf.result_backend_transport_options or {})}
+
+
+def _seconds(value: timedelta | float | None) -> float | None:
+    return (value.total_seconds() if isinstance(value, timedelta) else value) or None
 
 
 def coordination_options(conf: Conf, url: str) -> dict[str, Any]:
@@ -74,4 +102,4 @@ def coordination_options(conf: Conf, url: str) -> dict[str, Any]:
     if conf.coordination_url:
         return {}
     is_result_store = url == conf.result_backend and url != conf.broker_url
-    return result_options(conf) if is_result_store else broker_options(conf)
+    return result_options(conf, str(conf.broker_url)) if is_result_store else broker_options(conf)

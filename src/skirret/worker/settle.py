@@ -102,4 +102,4 @@ class Records:
             payload = wire_results.encode(meta, serializer=self._rules.serializer)
         except Exception:  # noqa: BLE001  a serializer that only the app's own code knows: JSON tells it too
             payload = wire_results.encode(meta)
-        return Record(task_id=head.id, state=state, payload=payload, ttl=self._rules.ttl)
+        return Record(task_id=head.id, state=state, payload=payload, ttl=self._rules.ttl, reply_to=head.reply_to)

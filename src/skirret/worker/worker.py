@@ -315,7 +315,8 @@ class Worker:
     def _connect(self) -> tuple[Broker, ResultBackend, Coordination | None]:
         url, conf = self.manifest.coordination_url, self.conf
         shared = open_coordination(url, coordination_options(conf, url)) if url else None
-        return self._open_broker(), open_backend(self.manifest.backend_url, result_options(conf)), shared
+        results = open_backend(self.manifest.backend_url, result_options(conf, self.manifest.broker_url))
+        return self._open_broker(), results, shared
 
     def _renew(self) -> None:
         """A whole new session in place of one that is stuck: what was held through that one runs elsewhere."""

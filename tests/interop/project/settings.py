@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 broker_url = os.environ.get("FLEET_URL")
-result_backend = os.environ.get("FLEET_URL")
+result_backend = os.environ.get("FLEET_RESULTS") or os.environ.get("FLEET_URL")
 accept_content = ["json", "msgpack", "yaml", "pickle"]
 result_accept_content = ["json", "msgpack", "yaml", "pickle"]
 result_expires = 120

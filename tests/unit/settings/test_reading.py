@@ -69,11 +69,11 @@ def test_lines_of_tasks_have_their_own_format_of_the_moment():
 def test_settings_of_the_redis_result_store_reach_its_address():
     conf = Conf()
     conf.update(redis_username="u", redis_password="p", redis_socket_timeout=2, redis_client_name="c")
-    found = address_of(parse("redis://h/0"), result_options(conf))
+    found = address_of(parse("redis://h/0"), result_options(conf, "memory://"))
     assert (found.username, found.password, found.deadline, found.client_name) == ("u", "p", 2.0, "c")
-    told = address_of(parse("redis://me:mine@h/0"), result_options(conf))
+    told = address_of(parse("redis://me:mine@h/0"), result_options(conf, "memory://"))
     assert (told.username, told.password) == ("me", "mine")
-    assert result_options(Conf()) == {}
+    assert result_options(Conf(), "memory://") == {}
 
 
 def test_how_long_connecting_may_take_reaches_both_addresses():

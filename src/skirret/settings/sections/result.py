@@ -23,7 +23,7 @@ class ResultSettings(Section):
     )
     result_expires: timedelta | float | None = option(
         timedelta(days=1),
-        "How long a result is kept; None or 0 keeps it for good.",
+        "How long a result is kept, and with `rpc://` the queue of a process that went; None or 0 keeps it for good.",
         kind=kinds.duration,
         unit="seconds",
         minimum=0,
@@ -63,11 +63,24 @@ class ResultSettings(Section):
         "Whether messages of the rpc result store outlive a restart of the server.",
         old="CELERY_RESULT_PERSISTENT",
     )
-    result_exchange: str = option("celeryresults", "Exchange of the rpc result store.", old="CELERY_RESULT_EXCHANGE")
-    result_exchange_type: str = option("direct", "Type of that exchange.", old="CELERY_RESULT_EXCHANGE_TYPE")
+    result_exchange: str = option(
+        "celeryresults",
+        "Exchange of the rpc result store.",
+        unused="a result goes straight to the queue of who sent the task, through RabbitMQ's default exchange, as in "
+        "Celery 5",
+        old="CELERY_RESULT_EXCHANGE",
+    )
+    result_exchange_type: str = option(
+        "direct",
+        "Type of that exchange.",
+        unused="a result goes straight to the queue of who sent the task, through RabbitMQ's default exchange, as in "
+        "Celery 5",
+        old="CELERY_RESULT_EXCHANGE_TYPE",
+    )
     result_cache_max: int = option(
         -1,
-        "How many finished results a process remembers: -1 none, 0 without bound.",
+        "How many finished results a process remembers: -1 none, 0 without bound. With `rpc://`, whose results are "
+        "nowhere else, -1 keeps 100,000.",
         minimum=-1,
         old="CELERY_MAX_CACHED_RESULTS",
     )

@@ -32,8 +32,8 @@ Needs pytest and hypothesis. Sit it by subclassing and overriding fixtures, in a
 What else may be overridden is told in `broker_fixtures.BrokerFixtures`: `vanish` and `outwait` (methods), for servers
 whose leases do not run on ``Limits.clock``, and the numbers `quiet`, `patience`, `examples` and `steps`.
 
-A test skips only where the broker declares the lack in its `capabilities`, and the few that need `outage` where that
-fixture was not given. Test names are the promises.
+A test skips only where the broker declares the lack in its `capabilities`, or the backend that it is not `shared`, and
+the few that need `outage` where that fixture was not given. Test names are the promises.
 """
 
 from __future__ import annotations

@@ -16,11 +16,24 @@ import pytest
 from skirret import states
 from skirret.backends.base import ResultBackend
 from skirret.errors import BackendError
+from skirret.message import Record
+from skirret.testing.conformance import material
 from skirret.testing.conformance.material import Later, at_once, eventually, record
 
 _ids = itertools.count(1)
 CUSTOM = "PROGRESS"
 STATES = [*sorted(states.ALL_STATES), CUSTOM]
+
+
+def needs_sharing(backend: ResultBackend) -> None:
+    """Skip where the backend declares that a result is read only by the process that sent the task."""
+    if not backend.shared:
+        pytest.skip("the backend declares that it lacks: shared")
+
+
+def flags_of(backend: ResultBackend, *flags: bool) -> list[bool]:
+    """What `store` answers where these records win or lose: who only sends them cannot tell, and says that he did."""
+    return list(flags) if backend.shared else [True] * len(flags)
 
 
 class BackendExam:
@@ -44,6 +57,11 @@ class BackendExam:
         """A function that gives a context manager: while entered, no client of this test reaches the store."""
         pytest.skip("the fixture `outage` was not overridden, so the store cannot be cut off")
 
+    @pytest.fixture(autouse=True)
+    def _reply_to(self, backend: ResultBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+        backend.expect()
+        monkeypatch.setattr(material, "reply_to", backend.reply_to)
+
     @pytest.fixture
     def task_id(self) -> str:
         """A task of this test's own."""
@@ -52,6 +70,7 @@ class BackendExam:
     def test_a_stored_result_is_fetched_by_every_client(
         self, backend: ResultBackend, second_backend: ResultBackend, task_id: str
     ) -> None:
+        needs_sharing(backend)
         payload = bytes(range(256))
         assert backend.store([record(task_id, payload=payload)]) == [True]
         assert backend.fetch([task_id]) == second_backend.fetch([task_id]) == {task_id: payload}
@@ -86,7 +105,7 @@ class BackendExam:
     ) -> None:
         assert backend.store([record(task_id, old, b"old")]) == [True]
         wins = states.supersedes(new, old)
-        assert second_backend.store([record(task_id, new, b"new")]) == [wins]
+        assert second_backend.store([record(task_id, new, b"new")]) == flags_of(backend, wins)
         assert backend.fetch([task_id]) == {task_id: b"new" if wins else b"old"}
 
     def test_a_batch_compares_record_by_record(self, backend: ResultBackend, task_id: str) -> None:
@@ -101,12 +120,13 @@ class BackendExam:
                 record(task_id, "FAILURE", b"6"),
             ]
         )
-        assert flags == [True, True, True, False, True, False]
+        assert flags == flags_of(backend, True, True, True, False, True, False)
         assert backend.fetch([task_id, other]) == {task_id: b"5", other: b"2"}
 
     def test_of_many_writers_at_once_one_wins(
         self, backend: ResultBackend, second_backend: ResultBackend, task_id: str
     ) -> None:
+        needs_sharing(backend)
         clients = [backend, second_backend] * 3
         flags = at_once(6, lambda n: clients[n].store([record(task_id, "SUCCESS", str(n).encode())])[0])
         assert flags.count(True) == 1
@@ -115,6 +135,7 @@ class BackendExam:
     def test_a_result_ends_with_its_life(
         self, backend: ResultBackend, second_backend: ResultBackend, task_id: str
     ) -> None:
+        needs_sharing(backend)
         other = f"{task_id}-other"
         backend.store([record(task_id, ttl=self.shortest_ttl), record(other, payload=b"stays", ttl=3600.0)])
         eventually(lambda: second_backend.fetch([task_id, other]) == {other: b"stays"})
@@ -144,6 +165,7 @@ class BackendExam:
     def test_forgetting_tells_how_many_there_were(
         self, backend: ResultBackend, second_backend: ResultBackend, task_id: str
     ) -> None:
+        needs_sharing(backend)
         backend.store([record(task_id), record(f"{task_id}-2")])
         assert second_backend.forget([task_id, "nobody"]) == 1
         assert backend.fetch([task_id]) == {}
@@ -222,6 +244,7 @@ class BackendExam:
     def test_results_outlive_the_client_that_stored_them(
         self, backend: ResultBackend, second_backend: ResultBackend, task_id: str
     ) -> None:
+        needs_sharing(backend)
         backend.store([record(task_id, payload=b"x")])
         backend.close()
         backend.close()
@@ -245,6 +268,38 @@ class BackendExam:
                     ask()
         assert backend.fetch([task_id]) == {task_id: b"before"}
         assert backend.store([record(task_id)]) == [True]
+
+    def test_a_result_ends_with_its_life_where_its_reader_is(self, backend: ResultBackend, task_id: str) -> None:
+        other = f"{task_id}-other"
+        backend.store([record(task_id, ttl=0.5), record(other, payload=b"stays", ttl=3600.0)])
+        assert set(backend.fetch([task_id, other])) == {task_id, other}
+        eventually(lambda: backend.fetch([task_id, other]) == {other: b"stays"})
+        assert backend.wait([task_id], 0.0) == {}
+        assert backend.forget([task_id]) == 0
+
+    def test_a_closed_backend_may_be_used_again(self, backend: ResultBackend, task_id: str) -> None:
+        backend.store([record(task_id, payload=b"x")])
+        backend.close()
+        backend.close()
+        assert backend.fetch([task_id]) == {task_id: b"x"}
+        assert backend.forget([task_id]) == 1
+        assert backend.fetch([task_id]) == {}
+
+    def test_another_process_finds_nothing_where_results_go_to_who_asked(
+        self, backend: ResultBackend, second_backend: ResultBackend, task_id: str
+    ) -> None:
+        if backend.shared:
+            pytest.skip("the backend declares that all clients read its results")
+        assert backend.reply_to != second_backend.reply_to
+        backend.store([record(task_id, payload=b"x")])
+        assert second_backend.fetch([task_id]) == {}
+        assert second_backend.wait([task_id], 0.05) == {}
+        assert backend.fetch([task_id]) == {task_id: b"x"}
+
+    def test_a_result_without_an_address_goes_nowhere(self, backend: ResultBackend, task_id: str) -> None:
+        told = Record(task_id=task_id, state="SUCCESS", payload=b"x")
+        assert backend.store([told]) == [backend.shared]
+        assert backend.fetch([task_id]) == ({task_id: b"x"} if backend.shared else {})
 
     def test_an_enabled_backend_says_so(self, backend: ResultBackend) -> None:
         assert backend.enabled

@@ -22,6 +22,9 @@ _nonces = itertools.count(1)
 patience = 5.0
 """Seconds within which what must come, comes: each test sets that of its exam."""
 
+reply_to: str | None = None
+"""Where results go that are messages: each test of results sets the address of the client under exam."""
+
 
 class HandClock:
     """A monotonic clock that moves only when it is told to; give it as ``Limits.clock``."""
@@ -71,7 +74,7 @@ def messages(task_ids: Iterable[str], queue: str, **options: Any) -> list[Public
 
 def record(task_id: str, state: str = "SUCCESS", payload: bytes = b"{}", ttl: float | None = None) -> Record:
     """A result."""
-    return Record(task_id=task_id, state=state, payload=payload, ttl=ttl)
+    return Record(task_id=task_id, state=state, payload=payload, ttl=ttl, reply_to=reply_to)
 
 
 def id_of(raw: bytes) -> str:

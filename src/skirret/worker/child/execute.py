@@ -130,7 +130,7 @@ class Executor:
         task_id, name = envelope.headers.get("id"), envelope.headers.get("task")
         result = None
         if self.recorder.stores and isinstance(task_id, str) and not envelope.headers.get("ignore_result"):
-            result = self.recorder.fault(task_id, InvalidTaskError(text))
+            result = self.recorder.fault(task_id, InvalidTaskError(text), envelope.reply_to)
         return Outcome(run.seq, "reject", -1.0, str(name or ""), result, reason=text)
 
 
@@ -291,7 +291,7 @@ class Execution(Hearing):
         logger.error("Task %s[%s]: %s\n%s", self.name, self.request.id, text, where)
         result = None
         if self._keeps_result(failed=True):
-            result = self.executor.recorder.fault(self.id, EncodeError(text))
+            result = self.executor.recorder.fault(self.id, EncodeError(text), self.request.reply_to)
         if self.hooks is not None:
             self.tell(self.hooks.internal_error, self.task, self.request, ExceptionInfo(fault, where))
         self._leave(states.FAILURE, fault, None)

@@ -143,3 +143,4 @@ def serve_link(app: Skirret, hostname: str, link: Link, pool: str, slots: int) -
     with monitors.through(app.events, executor.report):
         serve(executor, link, slots)
     hooks.tell(hooks.process_shutdown, node, os.getpid(), 0)
+    app.backend.depart()

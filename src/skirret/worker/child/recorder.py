@@ -26,6 +26,7 @@ class Recorder:
         conf = app.conf
         self.stores = app.backend.enabled
         """Whether the app keeps results at all."""
+        self._replies = not app.backend.shared
         self._serializer = conf.result_serializer
         self._compression = conf.result_compression
         self._extended = bool(conf.result_extended)
@@ -42,7 +43,8 @@ class Recorder:
         if self._is_usual and not request.children:
             payload = wire_results.encode_success(task_id, value, group_id=request.group, parent_id=request.parent_id)
             if payload is not None:
-                return Record(task_id=task_id, state=states.SUCCESS, payload=payload, ttl=self._ttl)
+                address = request.reply_to if self._replies else None
+                return Record(task_id=task_id, state=states.SUCCESS, payload=payload, ttl=self._ttl, reply_to=address)
         return self.record(request, task_id, states.SUCCESS, value)
 
     def record(self, request: Context, task_id: str, status: str, result: Any, traceback: str | None = None) -> Record:
@@ -51,19 +53,20 @@ class Recorder:
         Raises:
             EncodeError: the result cannot be serialised.
         """
-        return self._encoded(meta_of(request, task_id, status, result, traceback=traceback))
+        return self._encoded(meta_of(request, task_id, status, result, traceback=traceback), request.reply_to)
 
-    def fault(self, task_id: str, error: Exception) -> Record:
-        """The record of a run of which nothing but its `error` can be told."""
+    def fault(self, task_id: str, error: Exception, reply_to: str | None) -> Record:
+        """The record of a run of which nothing but its `error` can be told, for who waits at `reply_to`."""
         now = clock.utc_now().isoformat()
-        return self._encoded(ResultMeta(task_id=task_id, status=states.FAILURE, result=error, date_done=now))
+        return self._encoded(ResultMeta(task_id=task_id, status=states.FAILURE, result=error, date_done=now), reply_to)
 
-    def _encoded(self, meta: ResultMeta) -> Record:
+    def _encoded(self, meta: ResultMeta, reply_to: str | None) -> Record:
         payload = wire_results.encode(
             meta, serializer=self._serializer, compression=self._compression, extended=self._extended
         )
         ttl = self._failure_ttl if meta.status == states.FAILURE else self._ttl
-        return Record(task_id=meta.task_id, state=meta.status, payload=payload, ttl=ttl)
+        address = reply_to if self._replies else None
+        return Record(task_id=meta.task_id, state=meta.status, payload=payload, ttl=ttl, reply_to=address)
 
 
 def _seconds(value: Any) -> float | None:
