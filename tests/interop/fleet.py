@@ -103,6 +103,12 @@ class Fleet:
             return []
         return [tuple(line.split()[:3]) for line in self.ledger.read_text().splitlines()]  # type: ignore[misc]
 
+    def lines(self, kind: str) -> list[list[str]]:
+        """The lines of the ledger of a kind, whole: kind, side, name, process, time."""
+        if not self.ledger.exists():
+            return []
+        return [line.split() for line in self.ledger.read_text().splitlines() if line.startswith(f"{kind} ")]
+
     def count(self, side: str | None = None) -> Counter[str]:
         """How often each name was marked, by one side or by both."""
         return Counter(name for _, by, name in self.marks() if side in {None, by})

@@ -10,7 +10,7 @@ from pathlib import Path
 import skirret
 from skirret.logs import TextFormatter
 from skirret.settings import OPTIONS, Conf
-from skirret.settings.transports import broker_options, result_options
+from skirret.settings.transports import broker_options, replies, result_options
 from skirret.stores.redis.address import DEADLINE, address_of
 from skirret.url import parse
 
@@ -79,9 +79,26 @@ def test_settings_of_the_redis_result_store_reach_its_address():
 def test_how_long_connecting_may_take_reaches_both_addresses():
     conf = Conf()
     conf.update(broker_connection_timeout=1.5, redis_socket_connect_timeout=2.5)
-    addresses = [address_of(parse("redis://h/0"), options(conf)) for options in (broker_options, result_options)]
+    both = (broker_options(conf), result_options(conf, "memory://"))
+    addresses = [address_of(parse("redis://h/0"), options) for options in both]
     assert [found.patience for found in addresses] == [1.5, 2.5]
     conf.broker_connection_timeout = None
     assert address_of(parse("redis://h/0"), broker_options(conf)).patience == DEADLINE
     conf.broker_transport_options = {"socket_connect_timeout": 3}
     assert address_of(parse("redis://h/0"), broker_options(conf)).patience == 3.0
+
+
+def test_results_by_message_are_opened_with_the_broker_and_the_settings_of_results():
+    conf = Conf()
+    conf.update(result_backend="rpc://", result_persistent=True, result_expires=60, result_cache_max=5)
+    conf.update(broker_use_ssl={"cert_reqs": 0}, result_serializer="msgpack")
+    assert replies(conf)
+    found = result_options(conf, "amqps://h")
+    assert found.pop("broker_options") == broker_options(conf)
+    assert found == {
+        "broker_url": "amqps://h", "expires": 60.0, "persistent": True, "cache_max": 5, "serializer": "msgpack",
+    }  # fmt: skip
+    conf.result_expires = None
+    assert result_options(conf, "amqps://h")["expires"] is None
+    conf.result_backend = "redis://h/0"
+    assert not replies(conf)

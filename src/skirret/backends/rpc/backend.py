@@ -78,7 +78,7 @@ class RpcBackend(ResultBackend):
         Raises:
             ImproperlyConfigured: the broker is no RabbitMQ server.
         """
-        broker = parse(str(options.get("broker_url") or ""))
+        broker = parse(str(options.get("broker_url") or "none"))
         if broker.scheme not in SCHEMES:
             raise ImproperlyConfigured(
                 f"result_backend = {str(url)!r} sends results through the broker, which must be RabbitMQ "

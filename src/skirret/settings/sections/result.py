@@ -79,8 +79,8 @@ class ResultSettings(Section):
     )
     result_cache_max: int = option(
         -1,
-        "How many finished results a process remembers: -1 none, 0 without bound. With `rpc://`, whose results are "
-        "nowhere else, -1 keeps 100,000.",
+        "How many finished results a process remembers: 0 without bound, -1 none (with `rpc://`, which has them "
+        "nowhere else, 100,000).",
         minimum=-1,
         old="CELERY_MAX_CACHED_RESULTS",
     )
