@@ -80,6 +80,8 @@ class QueueSubscription(Subscription):
                     raise closed
         except (Broken, Refused) as exc:
             self._drop()
+            if self._is_over():
+                return []
             raise in_words(exc, self._store.address) from exc
 
     def _told(self, session: Session) -> list[Told]:
@@ -90,6 +92,9 @@ class QueueSubscription(Subscription):
                 found.append((came.routing_key, self._read(came)))
         return found
 
+    def _is_over(self) -> bool:
+        return self._closed  # by another thread, whose right that is
+
     def _drop(self) -> None:
         session, self._session = self._session, None
         if session is not None:
@@ -99,5 +104,8 @@ class QueueSubscription(Subscription):
     def close(self) -> None:
         """Stop listening; the queue goes with its line."""
         self._closed = True
+        session = self._session
+        if session is not None:
+            session.line.wake()
         with contextlib.suppress(Exception):
             self._drop()

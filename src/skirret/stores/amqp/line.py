@@ -222,6 +222,13 @@ class Line:
         finally:
             self.close()
 
+    def wake(self) -> None:
+        """End the connection under whoever waits on it, so that the wait ends; from any thread of this process."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
     def close(self) -> None:
         """Let go of the socket."""
         try:
