@@ -71,8 +71,8 @@ class AmqpBroker(Broker):
     # -- publishing ------------------------------------------------------------------------------------------------
 
     def publish(self, publications: Sequence[Publication]) -> None:
-        """Store all messages, each confirmed by the server; nonces are unknown to it."""
-        self._sending.send([self._sending.of(one) for one in publications])
+        """Store all messages, each confirmed by the server; a resend is known by the consumer that gets both."""
+        self._sending.send([self._sending.of(one, number) for number, one in enumerate(publications)])
 
     # -- looking ---------------------------------------------------------------------------------------------------
 

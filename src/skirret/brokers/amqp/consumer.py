@@ -8,11 +8,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from skirret import clock
 from skirret.brokers.amqp import letter as letters
 from skirret.brokers.amqp.feed import Sent
 from skirret.brokers.amqp.lane import Lane
 from skirret.brokers.amqp.letter import Letter
+from skirret.brokers.amqp.resends import Resends
 from skirret.brokers.amqp.sending import Sending
 from skirret.brokers.amqp.supply import Supply
 from skirret.brokers.amqp.topology import Topology
@@ -71,6 +74,7 @@ class AmqpConsumer(Consumer):
         self._limits = limits
         self._held: dict[int, Held] = {}
         self._lost: dict[tuple[str, bytes], deque[Held]] = {}
+        self._resends = Resends()
         self._tags = itertools.count(1)
         self._lane = Lane(store, self._line_lost, self._tap_ended)
         self._supply = Supply(self._lane, topology, cid, by_priority=by_priority)
@@ -126,8 +130,12 @@ class AmqpConsumer(Consumer):
     def _gather(self, seconds: float = 0.0) -> None:
         """Put what came where it belongs: to its queue's supply, to who held it before, or to the dead letters."""
         doomed: list[tuple[str, Sent]] = []
+        repeated: list[int] = []
         for feed, sent, again in self._supply.arrive(self._lane.collect(seconds)):
             if again and self._adopt(feed.queue, sent):
+                continue
+            if not again and self._resends.is_one(feed.queue, sent.letter.nonce):
+                repeated.append(sent.tag)
                 continue
             if sent.letter.deliveries >= self._limits.deliveries:
                 doomed.append((feed.queue, sent))
@@ -135,6 +143,7 @@ class AmqpConsumer(Consumer):
                 feed.add(sent)
         if doomed:
             self._bury(doomed)
+        self._answer(repeated, [])
 
     def _adopt(self, queue: str, sent: Sent) -> bool:
         key = (queue, sent.letter.raw)
@@ -205,7 +214,8 @@ class AmqpConsumer(Consumer):
             case Ack():
                 return self._publications(settlement.successors)
             case Retry():
-                return self._publications([settlement.publication])
+                # Its nonce may be the first run's, and a retry is no resend of that.
+                return self._publications([msgspec.structs.replace(settlement.publication, nonce="")])
             case Defer():
                 content = letters.counted(
                     found,
@@ -220,7 +230,7 @@ class AmqpConsumer(Consumer):
         return []
 
     def _publications(self, publications: Sequence[Publication]) -> list[Outgoing]:
-        return [self._sending.of(one) for one in publications]
+        return [self._sending.of(one, number) for number, one in enumerate(publications)]
 
     def _find_lost(self, settlements: Sequence[Settlement]) -> None:
         """Wait a moment for messages that a broken line gave back: most likely they come here again."""

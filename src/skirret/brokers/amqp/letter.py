@@ -24,8 +24,11 @@ from skirret.stores.amqp.publishing import Outgoing
 from skirret.stores.amqp.session import Arrived
 
 DELIVERIES, CRASHES, FIRST = "x-skirret-deliveries", "x-skirret-crashes", "x-skirret-first"
+NONCE = "x-skirret-nonce"
+"""What a publisher's own resend of a message has in common with it, and nothing else."""
+
 REASON, DIED, HOME, MARK = "x-skirret-reason", "x-skirret-died", "x-skirret-queue", "x-skirret-mark"
-_OURS = (DELIVERIES, CRASHES, FIRST, REASON, DIED, HOME, MARK)
+_OURS = (DELIVERIES, CRASHES, FIRST, REASON, DIED, HOME, MARK, NONCE)
 _SERVERS = (
     "x-death", "x-first-death-exchange", "x-first-death-queue", "x-first-death-reason", "x-last-death-exchange",
     "x-last-death-queue", "x-last-death-reason", "x-delivery-count", "x-acquired-count",
@@ -56,6 +59,7 @@ class Letter:
     reason: str = ""
     died: float = 0.0
     home: str = ""
+    nonce: str = ""
 
 
 def read(arrived: Arrived, *, is_dead: bool = False) -> Letter:
@@ -87,6 +91,7 @@ def read(arrived: Arrived, *, is_dead: bool = False) -> Letter:
         letter.reason = str(headers.get(REASON) or "")
         letter.died = float(_number(headers.get(DIED)))
         letter.home = str(headers.get(HOME) or "")
+        letter.nonce = str(headers.get(NONCE) or "")
         if isinstance(death, list) and death and isinstance(death[0], dict) and not letter.reason:
             letter.home = str(death[0].get("queue") or "")
             letter.reason = f"RabbitMQ gave it up: {death[0].get('reason')}"
@@ -145,12 +150,13 @@ def task_id(letter: Letter) -> str:
     return str(letter.content.headers.get("id") or letter.content.correlation_id or "")
 
 
-def content_of(publication: Publication) -> Content:
-    """A publication's properties."""
+def content_of(publication: Publication, number: int = 0) -> Content:
+    """A publication's properties; `number` is its place among those of one call, which may share a nonce."""
     envelope: Envelope = publication.envelope
     correlation = envelope.correlation_id
+    nonce = publication.nonce
     found = Content(
-        headers=envelope.headers,
+        headers={**envelope.headers, NONCE: f"{nonce}.{number}"} if nonce else envelope.headers,
         content_type=envelope.content_type,
         content_encoding=envelope.content_encoding,
         delivery_mode=envelope.delivery_mode,

@@ -28,15 +28,19 @@ class Sending:
         self._store = store
         self._topology = topology
 
-    def of(self, publication: Publication) -> Outgoing:
+    def of(self, publication: Publication, number: int = 0) -> Outgoing:
         """A publication in bytes, its queue made if there is none.
+
+        Args:
+            publication: the message and its route.
+            number: its place among those of one call.
 
         Raises:
             EncodeError: AMQP cannot hold it.
             OperationalError: the server cannot be reached.
         """
         route = publication.route
-        content = letter.content_of(publication)
+        content = letter.content_of(publication, number)
         key = route.routing_key or route.queue
         return self.to(route.queue, content, publication.envelope.body, publication.due, route.exchange, key)
 

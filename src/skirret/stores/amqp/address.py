@@ -164,8 +164,8 @@ def _tls(url: Url, given: Mapping[str, Any]) -> tuple[tuple[str, Any], ...] | No
     asked = given.get("ssl")
     if url.scheme not in TLS_SCHEMES and asked in (None, False, "", "0", "false", "no", 0):
         return None
-    found: dict[str, Any] = dict(asked) if isinstance(asked, Mapping) else {}
-    found.update({key.removeprefix("ssl_"): value for key, value in given.items() if key.startswith("ssl_")})
+    told = {**(asked if isinstance(asked, Mapping) else {}), **{k: v for k, v in given.items() if k.startswith("ssl_")}}
+    found = {str(key).removeprefix("ssl_"): value for key, value in told.items()}
     wanted = found.get("cert_reqs", "required")
     if not isinstance(wanted, int):
         mode = _VERIFY_MODES.get(str(wanted).lower())

@@ -1,0 +1,36 @@
+"""Messages that a publisher sent twice because it heard no confirm: known by whoever gets both."""
+
+from __future__ import annotations
+
+from skirret import clock
+
+REMEMBERED = 30.0
+"""Seconds within which a publisher resends."""
+
+MOST = 50_000
+
+
+class Resends:
+    """The nonces that came lately, from each queue. A message without one is never a resend."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], float] = {}
+
+    def is_one(self, queue: str, nonce: str) -> bool:
+        """Whether a message with this nonce came from that queue lately; from now on one did."""
+        if not nonce:
+            return False
+        now = clock.monotonic()
+        key = (queue, nonce)
+        came = self._seen.pop(key, None)
+        self._seen[key] = now
+        self._forget(now)
+        return came is not None and now - came < REMEMBERED
+
+    def _forget(self, now: float) -> None:
+        # In the order of their coming, so that the oldest are in front; two a call keep the room bounded.
+        for _ in range(2):
+            oldest = next(iter(self._seen))
+            if now - self._seen[oldest] < REMEMBERED and len(self._seen) <= MOST:
+                return
+            del self._seen[oldest]
