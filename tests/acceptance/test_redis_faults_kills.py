@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.faulty import is_alive, wait_until, worker_children
-from tests.acceptance.redis_load import SAFE, RedisProject, figures, left_over
+from tests.acceptance.load import figures
+from tests.acceptance.redis_load import SAFE, RedisProject, left_over
 from tests.servers.redis_servers import RedisServer, redis_binary
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]

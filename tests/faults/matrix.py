@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.acceptance.faulty import is_alive, wait_until, worker_children
+from tests.acceptance.load import LoadedProject, figures
 from tests.acceptance.processes import Program, running
-from tests.acceptance.redis_load import RedisProject, figures
 
 HERE = Path(__file__).parent
 PRODUCER = HERE / "matrix_producer.py"
@@ -62,7 +62,7 @@ class Killed:
     executing: set[str] = field(default_factory=set)
 
 
-class Matrix(RedisProject):
+class Matrix(LoadedProject):
     """The tasks of ``matrix_app`` on one broker.
 
     Args:

@@ -19,8 +19,8 @@ import pytest
 
 from skirret.errors import TimeLimitExceeded, WorkerLostError
 from tests.acceptance.faulty import children_of, is_alive, wait_until, worker_children
+from tests.acceptance.load import figures
 from tests.acceptance.processes import SKIRRET, Program, running
-from tests.acceptance.redis_load import figures
 from tests.faults.matrix import Matrix
 from tests.servers.cgroups import limited, members
 

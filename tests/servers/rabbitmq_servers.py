@@ -249,6 +249,18 @@ class RabbitServer:
         words = ", ".join(binary(word) for word in (host, "policy", pattern, json.dumps(definition)))
         self.ask(f'ok = rabbit_policy:parse_set({words}, 1, {binary(kind)}, <<"tests">>)')
 
+    def messages(self, host: str) -> dict[str, int]:
+        """What the queues of a virtual host hold, ready or with a consumer; asked of them, for statistics are late."""
+        count = (
+            "case amqqueue:get_type(Q) of rabbit_quorum_queue ->"
+            " {ok, {_, N}, _} = ra:leader_query(amqqueue:get_pid(Q), fun rabbit_fifo:query_messages_total/1), N;"
+            " _ -> proplists:get_value(messages, rabbit_amqqueue:info(Q, [messages])) end"
+        )
+        line = f'io_lib:format("~ts=~b ", [element(4, amqqueue:get_name(Q)), {count}])'
+        told = self.ask(f"unicode:characters_to_list([{line} || Q <- rabbit_amqqueue:list({binary(host)})])")
+        pairs = [pair.rpartition("=") for pair in told.strip('[]"').split()]
+        return {name: int(number) for name, _, number in pairs}
+
     def set_consumer_timeout(self, seconds: float) -> None:
         """How long a delivery may go unacknowledged, until the next start; it is looked for ten times in that time.
 

@@ -73,7 +73,7 @@ class AmqpConsumer(Consumer):
         self._sending = sending
         self._limits = limits
         self._held: dict[int, Held] = {}
-        self._lost: dict[tuple[str, bytes], deque[Held]] = {}
+        self._lost: dict[tuple[str, tuple[bytes, str]], deque[Held]] = {}
         self._resends = Resends()
         self._tags = itertools.count(1)
         self._lane = Lane(store, self._line_lost, self._tap_ended)
@@ -87,7 +87,7 @@ class AmqpConsumer(Consumer):
         for held in self._held.values():
             if held.tag:
                 held.tag = 0
-                self._lost.setdefault((held.queue, held.letter.raw), deque()).append(held)
+                self._lost.setdefault((held.queue, held.letter.copy), deque()).append(held)
 
     def _tap_ended(self, name: str) -> None:
         self._supply.ended(name)
@@ -146,7 +146,7 @@ class AmqpConsumer(Consumer):
         self._answer(repeated, [])
 
     def _adopt(self, queue: str, sent: Sent) -> bool:
-        key = (queue, sent.letter.raw)
+        key = (queue, sent.letter.copy)
         waiting = self._lost.get(key)
         if not waiting:
             return False
@@ -200,9 +200,9 @@ class AmqpConsumer(Consumer):
 
     def _forget(self, tag: int, held: Held) -> None:
         del self._held[tag]
-        waiting = self._lost.get((held.queue, held.letter.raw), ())
+        waiting = self._lost.get((held.queue, held.letter.copy), ())
         if held in waiting:
-            self._lost[held.queue, held.letter.raw].remove(held)
+            self._lost[held.queue, held.letter.copy].remove(held)
 
     def _follow(self, settlement: Settlement) -> list[Outgoing]:
         """The messages that a settlement brings, in bytes: nothing is changed before all are known to be fit."""

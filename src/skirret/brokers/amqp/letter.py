@@ -8,13 +8,13 @@ before 4.0.1 drops a message whose ``x-death`` says that it went in a circle.
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from skirret import clock
 from skirret.brokers.amqp import ladder
 from skirret.errors import DecodeError, EncodeError
 from skirret.message import Envelope, Publication
@@ -60,6 +60,12 @@ class Letter:
     died: float = 0.0
     home: str = ""
     nonce: str = ""
+    mark: str = ""
+
+    @property
+    def copy(self) -> tuple[bytes, str]:
+        """What tells this message from others, also from its own copies with new counters."""
+        return self.raw, self.mark
 
 
 def read(arrived: Arrived, *, is_dead: bool = False) -> Letter:
@@ -92,6 +98,7 @@ def read(arrived: Arrived, *, is_dead: bool = False) -> Letter:
         letter.died = float(_number(headers.get(DIED)))
         letter.home = str(headers.get(HOME) or "")
         letter.nonce = str(headers.get(NONCE) or "")
+        letter.mark = str(headers.get(MARK) or "")
         if isinstance(death, list) and death and isinstance(death[0], dict) and not letter.reason:
             letter.home = str(death[0].get("queue") or "")
             letter.reason = f"RabbitMQ gave it up: {death[0].get('reason')}"
@@ -200,8 +207,7 @@ def counted(letter: Letter, **counts: Any) -> Content:
         REASON: told.reason[:2000] or None, DIED: told.died or None, HOME: told.home or None,
     }  # fmt: skip
     headers = {**found.headers, **{name: value for name, value in ours.items() if value is not None}}
-    if told.reason:
-        headers[MARK] = hashlib.sha256(f"{clock.monotonic()}{id(letter)}".encode()).hexdigest()[:16]
+    headers[MARK] = secrets.token_hex(8)
     return replace(found, headers=headers)
 
 
