@@ -58,7 +58,8 @@ class Fleet:
     @contextlib.contextmanager
     def clients(self) -> Iterator[Fleet]:
         """Both apps in this process; their modules are gone again afterwards."""
-        before = {name: os.environ.get(name) for name in ("FLEET_URL", "FLEET_RESULTS", "LEDGER")}
+        before = {name: os.environ.get(name) for name in self.env if name.startswith("FLEET_") or name == "LEDGER"}
+        others = {name: sys.modules.pop(name) for name in NAMES if name in sys.modules}  # of a fleet around this one
         os.environ.update({name: self.env[name] for name in before})
         sys.path.insert(0, str(PROJECT))
         try:
@@ -72,6 +73,7 @@ class Fleet:
             sys.path.remove(str(PROJECT))
             for name in NAMES:
                 sys.modules.pop(name, None)
+            sys.modules.update(others)
             for name, value in before.items():
                 if value is None:
                     del os.environ[name]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import sys
 import threading
 
 import amqp
 import pytest
 
 from skirret.errors import RemoteError
+from tests.acceptance.processes import running
 from tests.interop.fleet import OURS, THEIRS, Fleet, until
+from tests.servers.rabbitmq_servers import binary
 
 pytestmark = pytest.mark.filterwarnings("ignore::celery.exceptions.DuplicateTaskNameWarning")  # of earlier fleets
 
@@ -170,3 +174,107 @@ def test_a_result_is_on_the_wire_what_celery_makes_of_it(fleet, line, answers):
     assert {name: told[name] for name in ("status", "result", "traceback", "children", "task_id")} == {
         "status": "SUCCESS", "result": 4, "traceback": None, "children": [], "task_id": result.id,
     }  # fmt: skip
+
+
+def let_go_on(fleet, result):
+    """Let the task `steps` end, once it has told where it is."""
+    until(lambda: fleet.lines("step") and fleet.lines("step")[-1][2] == result.id)
+    return fleet.ledger.with_name(f"{fleet.ledger.name}.{result.id}").touch
+
+
+@pytest.mark.parametrize("answers", [OURS, THEIRS])
+def test_a_state_on_the_way_is_told(fleet, answers):
+    result = send(fleet, OURS, answers, "steps", 3)
+    end = let_go_on(fleet, result)
+    until(lambda: result.state == "PROGRESS")
+    assert result.info == {"done": 3}
+    end()
+    assert result.get(timeout=20) == 3
+
+
+def test_celery_hears_of_our_states_on_the_way(fleet):
+    result = send(fleet, THEIRS, OURS, "steps", 3)
+    let_go_on(fleet, result)()
+    heard = []
+    assert result.get(timeout=20, on_message=heard.append) == 3
+    assert [(meta["status"], meta["result"]) for meta in heard] == [("PROGRESS", {"done": 3}), ("SUCCESS", 3)]
+
+
+GREENLETS = """
+from gevent import monkey; monkey.patch_all()
+import sys, gevent, ours
+ticks = []
+def tick():
+    while True:
+        ticks.append(1)
+        gevent.sleep(0.01)
+def ask(n):
+    ours.app.tasks["jobs.nap"].apply_async((0.3,), queue=sys.argv[1]).get(timeout=30)
+    return ours.app.tasks["jobs.add"].apply_async((n, n), queue=sys.argv[1]).get(timeout=30)
+ticking = gevent.spawn(tick)
+jobs = [gevent.spawn(ask, n) for n in range(6)]
+gevent.joinall(jobs, raise_error=True)
+assert [job.value for job in jobs] == [0, 2, 4, 6, 8, 10]
+assert len(ticks) > 30, len(ticks)
+print("all is well")
+"""
+
+FORKS = """
+import os, sys, ours
+def ask(n):
+    return ours.app.tasks["jobs.add"].apply_async((n, n), queue=sys.argv[1])
+assert ask(1).get(timeout=30) == 2  # its lines stand when it forks
+early = ask(2)
+child = os.fork()
+assert [ask(n).get(timeout=30) for n in range(5)] == [0, 2, 4, 6, 8]
+if child == 0:
+    assert ours.app.AsyncResult(early.id).state == "PENDING"
+    ours.app.backend.depart()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert early.get(timeout=30) == 4
+print("all is well")
+"""
+
+
+@pytest.mark.parametrize("program", [GREENLETS, FORKS], ids=["greenlets", "forks"])
+@pytest.mark.parametrize("answers", [OURS, THEIRS])
+def test_other_kinds_of_processes_get_their_results(fleet, tmp_path, program, answers):
+    (tmp_path / "program.py").write_text(program)
+    with running(f"{sys.executable} program.py {answers}", tmp_path, fleet.env) as process:
+        assert process.wait(60.0) == 0, process.said()
+    assert "all is well" in process.said()
+
+
+def test_a_task_waits_for_a_task_that_it_sends_and_its_process_leaves_no_queue(rabbitmq, tmp_path):
+    with rabbitmq.host() as host:
+        fleet = Fleet(rabbitmq, tmp_path, rabbitmq.url_of(host), "rpc://")
+        with fleet.clients():
+            with fleet.our_worker(f"{OURS},inner", "-c 2"):
+                asked = fleet.ours.tasks["jobs.outer"].apply_async((20, "inner"), queue=OURS)
+                assert asked.get(timeout=30) == 21
+            queues = rabbitmq.ask(f"[element(4, amqqueue:get_name(Q)) || Q <- rabbit_amqqueue:list({binary(host)})]")
+            found = {name for name in re.findall(r'<<"([^"]*)">>', queues) if re.fullmatch(r"[0-9a-f-]{36}", name)}
+            assert found == {fleet.ours.backend.reply_to}
+
+
+@pytest.fixture(scope="module", params=[("pickle", None), ("msgpack", None), ("yaml", None), ("json", "gzip")])
+def encoded(request, rabbitmq, tmp_path_factory):
+    """A fleet whose results are encoded in some way."""
+    serializer, compression = request.param
+    with rabbitmq.host() as host:
+        with amqp.Connection(f"127.0.0.1:{rabbitmq.port}", virtual_host=host) as line:
+            for queue in (OURS, THEIRS):
+                line.channel().queue_declare(queue, durable=True, auto_delete=False)
+        fleet = Fleet(rabbitmq, tmp_path_factory.mktemp("encoded"), rabbitmq.url_of(host), "rpc://")
+        fleet.env |= {"FLEET_SERIALIZER": serializer, "FLEET_COMPRESSION": compression or ""}
+        with fleet.clients(), fleet.our_worker(OURS, "-c 1"), fleet.their_worker(THEIRS, "-c 1"):
+            yield fleet
+
+
+@pytest.mark.filterwarnings("ignore:The RPCBackend result backend cannot store compressed")  # but it reads them
+@pytest.mark.parametrize("asks, answers", PAIRS)
+def test_results_are_read_however_they_are_encoded(encoded, asks, answers):
+    assert send(encoded, asks, answers, "echo", ["word " * 900, 1.5]).get(timeout=20) == ["word " * 900, 1.5]
+    with pytest.raises(ValueError, match="bad"):
+        send(encoded, asks, answers, "fail", "value", "bad").get(timeout=20)

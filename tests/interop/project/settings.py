@@ -11,5 +11,7 @@ result_accept_content = ["json", "msgpack", "yaml", "pickle"]
 result_expires = 120
 worker_prefetch_multiplier = 1
 broker_connection_retry_on_startup = True
+result_serializer = os.environ.get("FLEET_SERIALIZER") or "json"
+result_compression = os.environ.get("FLEET_COMPRESSION") or None
 if "FLEET_RESTARTS" in os.environ:  # what Celery's pool_restart needs
     worker_pool_restarts = True
