@@ -264,3 +264,19 @@ def test_a_group_is_not_saved_there(make):
     ):
         with pytest.raises(CapabilityError, match="a group cannot be saved"):
             ask()
+
+
+def test_a_look_finds_all_that_is_there_however_much_it_is(make):
+    backend, worker = make(), make()
+    backend.expect()
+    names = [f"t{n}" for n in range(3 * queue.PREFETCH + 1)]
+    worker.store([told(backend, name) for name in names])
+    assert len(backend.fetch(names)) == len(names)
+
+
+def test_a_look_that_follows_a_store_finds_it_each_time(make):
+    backend, worker = make(), make()
+    backend.expect()
+    for n in range(300):
+        worker.store([told(backend, f"t{n}-{k}") for k in range(1 + n % 40)])
+        assert len(backend.fetch([f"t{n}-{k}" for k in range(1 + n % 40)])) == 1 + n % 40
