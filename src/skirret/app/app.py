@@ -252,6 +252,10 @@ class Skirret(TaskHolder):
         """Reads the results of this process."""
         return self.clients.reader
 
+    def coordination_url_in_use(self) -> str | None:
+        """The address of the state that workers share (with its password); None where nothing keeps it."""
+        return self.clients.coordination_url()
+
     def broker_url_in_use(self) -> str:
         """The address that messages go to (with its password)."""
         return self.clients.broker_url()

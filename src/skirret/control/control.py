@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -111,7 +112,7 @@ class Control:
         signal: str | int = "SIGTERM",
         **kwargs: Any,
     ) -> Replies:
-        """Keep tasks from starting, also on workers that start later.
+        """Keep tasks from starting, also on workers that start later where there is a server that keeps shared state.
 
         Args:
             task_id: one id or several.
@@ -124,9 +125,23 @@ class Control:
             OperationalError: the shared state or the broker cannot be reached.
         """
         ids = revoking.ids_of(task_id)
-        revoking.revoke(self.app.coordination, ids)
+        if self._is_kept():
+            revoking.revoke(self.app.coordination, ids)
         arguments = {"task_id": task_id if isinstance(task_id, str) else ids, "terminate": terminate, "signal": signal}
         return self.broadcast("revoke", arguments, destination, **kwargs)
+
+    def _is_kept(self) -> bool:
+        """Whether a revoke outlives the workers that hear it; a warning if not."""
+        if self.app.coordination_url_in_use() is not None:
+            return True
+        warnings.warn(
+            "neither the broker nor the result store keeps state that workers share, so this revoke holds for the "
+            "workers that run now, until they end. Set coordination_url to a server that keeps it, such as "
+            "redis://localhost/0",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return False
 
     def revoke_by_stamped_headers(
         self,
@@ -145,7 +160,8 @@ class Control:
             signal: by which signal.
             **kwargs: options of `broadcast`.
         """
-        revoking.revoke_stamps(self.app.coordination, headers)
+        if self._is_kept():
+            revoking.revoke_stamps(self.app.coordination, headers)
         plain = {
             header: list(value) if isinstance(value, (set, frozenset, tuple)) else value
             for header, value in headers.items()

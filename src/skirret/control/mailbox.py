@@ -101,7 +101,7 @@ class Mailbox:
         if request.destination is not None:
             named = len(set(request.destination))
             return named if heard is None else min(named, heard)
-        if heard is not None:
+        if heard is not None or self._app.coordination_url_in_use() is None:
             return heard
         return len(living(self._app.coordination)) or None
 

@@ -21,6 +21,10 @@ class ControlApp(Protocol):
         """The state that workers share."""
         ...
 
+    def coordination_url_in_use(self) -> str | None:
+        """The address of that state; None where nothing keeps it."""
+        ...
+
     @property
     def conf(self) -> Any:
         """The settings."""

@@ -41,6 +41,24 @@ def revoke_stamps(coordination: Coordination, headers: Mapping[str, Any]) -> Non
         coordination.add(STAMPS, found, ttl=LIFETIME)
 
 
+def among(coordination: Coordination, tasks: Sequence[tuple[str, Any]]) -> set[str]:
+    """The ids of those tasks that are revoked, by id or by a stamp that they carry.
+
+    Args:
+        coordination: where revokes are kept.
+        tasks: id and stamps (or None) of each.
+
+    Raises:
+        OperationalError: the shared state cannot be reached.
+    """
+    revoked = coordination.contains(IDS, [task_id for task_id, _ in tasks])
+    stamped = [(task_id, stamps_of(stamps)) for task_id, stamps in tasks if stamps]
+    if stamped:
+        found = coordination.contains(STAMPS, sorted({one for _, carried in stamped for one in carried}))
+        revoked.update(task_id for task_id, carried in stamped if not found.isdisjoint(carried))
+    return revoked
+
+
 def ids_of(value: Any) -> list[str]:
     """The task ids in a command's argument: one, or a collection of them."""
     if isinstance(value, str):

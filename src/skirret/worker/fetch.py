@@ -76,6 +76,7 @@ class Fetcher(threading.Thread):
         max_bytes: a larger message is malformed.
         call: runs a callable on the supervisor's loop.
         told: what to call there.
+        revokes: where revokes are kept, if not in the coordination.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Fetcher(threading.Thread):
         max_bytes: int,
         call: Callable[[Callable[[], object]], None],
         told: Told,
+        revokes: Coordination | None = None,
     ) -> None:
         super().__init__(name="skirret-fetch", daemon=True)
         self.cid = ""
@@ -96,6 +98,7 @@ class Fetcher(threading.Thread):
         self._broker = broker
         self._backend = backend
         self._coordination = coordination
+        self._revokes = revokes or coordination
         self._together = False
         self._consuming = Consuming(queues, coordination, self._wake)
         self._uniques = Uniques(coordination)
@@ -327,19 +330,13 @@ class Fetcher(threading.Thread):
 
     def _revoked(self, heads: list[Head]) -> set[str]:
         """The ids of those that must not start: revoked by id, or by a stamp that they carry."""
-        shared = self._coordination
-        if shared is None:
+        if self._revokes is None:
             return set()
         try:
-            revoked = shared.contains(revoking.IDS, [found.id for found in heads])
-            stamped = [(found.id, revoking.stamps_of(found.stamps)) for found in heads if found.stamps]
-            if stamped:
-                stamps = shared.contains(revoking.STAMPS, sorted({one for _, carried in stamped for one in carried}))
-                revoked.update(task_id for task_id, carried in stamped if not stamps.isdisjoint(carried))
+            return revoking.among(self._revokes, [(found.id, found.stamps) for found in heads])
         except Exception as exc:  # noqa: BLE001  these messages are held: who forgets them here keeps them for ever
             logger.warning("Could not look up revoked tasks (%s); these messages run unchecked.", exc)
             return set()
-        return revoked
 
     def _drain(self, consumer: Consumer) -> None:
         # States reported on the way come first: the outcomes that follow them are newer.

@@ -16,6 +16,7 @@ from skirret.backends.open import open_backend
 from skirret.brokers.base import Broker, Queue
 from skirret.brokers.open import open_broker
 from skirret.coordination.base import Coordination
+from skirret.coordination.memory import MemoryCoordination
 from skirret.coordination.open import open_coordination
 from skirret.errors import ImproperlyConfigured, SkirretError
 from skirret.events.schema import HEARTBEAT_SECONDS
@@ -254,7 +255,7 @@ class Worker:
         self.manifest, self.conf = manifest, conf
         if idle := without_effect(conf):
             logger.warning("%s", idle)
-        broker, backend, shared = self._connect()
+        broker, backend, shared, revokes = self._connect()
         queues = chosen_queues(options, manifest.queues, conf, self.hostname)
         if self.options.purge:
             purged = sum(broker.purge(queue.name) for queue in queues)
@@ -263,7 +264,7 @@ class Worker:
         if solo:
             rules.without_kills()
         self.supervisor = Supervisor(self.loop, rules)
-        self.fetcher = self._new_fetcher(broker, backend, shared, queues, rules)
+        self.fetcher = self._new_fetcher(broker, backend, shared, revokes, queues, rules)
         self.supervisor.attach(pool, self.fetcher)
         self.events = node_events(self.loop, broker, self.hostname, conf, self.supervisor, self._heartbeat())
         pool.quota = self.supervisor.recycling.quota
@@ -271,7 +272,7 @@ class Worker:
             float(conf.worker_proc_alive_timeout) + (IMPORTS if manifest.threads else 1) * manifest.seconds
         )
         if conf.worker_enable_remote_control:
-            servers = (broker, shared, conf)
+            servers = (broker, revokes, conf)
             self.remote = remote_line(
                 Node(self.hostname, kind, self.supervisor, manifest, options, *servers, self.events)
             )
@@ -286,6 +287,7 @@ class Worker:
         broker: Broker,
         backend: ResultBackend,
         shared: Coordination | None,
+        revokes: Coordination,
         queues: list[Queue],
         rules: Rules,
     ) -> Fetcher:
@@ -297,7 +299,7 @@ class Worker:
         if self.service.meter is not None:
             told.taken, told.settled = self.service.meter.counting(told.taken, told.settled)
         call = self.loop.call_from_thread
-        return Fetcher(broker, backend, shared, queues, rules.limits, rules.max_bytes, call, told)
+        return Fetcher(broker, backend, shared, queues, rules.limits, rules.max_bytes, call, told, revokes)
 
     def _heartbeat(self) -> float | None:
         """Seconds between the heartbeats that monitors hear; None for none."""
@@ -312,11 +314,12 @@ class Worker:
     def _open_broker(self) -> Broker:
         return open_broker(self.manifest.broker_url, broker_options(self.conf))
 
-    def _connect(self) -> tuple[Broker, ResultBackend, Coordination | None]:
+    def _connect(self) -> tuple[Broker, ResultBackend, Coordination | None, Coordination]:
         url, conf = self.manifest.coordination_url, self.conf
         shared = open_coordination(url, coordination_options(conf, url)) if url else None
         results = open_backend(self.manifest.backend_url, result_options(conf, self.manifest.broker_url))
-        return self._open_broker(), results, shared
+        # Without a server that keeps them, a worker knows those revokes that it heard, as Celery's do.
+        return self._open_broker(), results, shared, shared or MemoryCoordination(f"revokes-of-{self.hostname}")
 
     def _renew(self) -> None:
         """A whole new session in place of one that is stuck: what was held through that one runs elsewhere."""

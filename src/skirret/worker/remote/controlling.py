@@ -44,8 +44,7 @@ def revoke(node: Node, task_id: Any = (), terminate: bool = False, signal: Any =
     logger.info("Revoked by a remote command: %s", ", ".join(ids))
 
     def remember() -> Any:
-        if node.shared is not None:
-            revoking.revoke(node.shared, ids)
+        revoking.revoke(node.shared, ids)
         node.supervisor.loop.call_from_thread(lambda: sweep(node, marked))  # what was taken in the meantime
         ended.check()  # no sooner: the tasks are revoked all the same
         if terminate:
@@ -71,8 +70,7 @@ def revoke_by_stamped_headers(node: Node, headers: Any = None, terminate: bool =
     logger.info("Revoked by a remote command: tasks stamped %s", told)
 
     def remember() -> Any:
-        if node.shared is not None:
-            revoking.revoke_stamps(node.shared, told)
+        revoking.revoke_stamps(node.shared, told)
         node.supervisor.loop.call_from_thread(lambda: sweep(node, marked))
         ended.check()
         if not terminate:

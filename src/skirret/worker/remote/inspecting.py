@@ -70,7 +70,7 @@ def hello(node: Node, from_node: str = "", revoked: Any = None) -> Any:
     theirs = revoking.ids_of(revoked)
 
     def exchange() -> dict[str, Any]:
-        if theirs and node.shared is not None:
+        if theirs:
             revoking.revoke(node.shared, theirs)
         return {"revoked": _revoked(node), "clock": node.lamport.forward()}
 
@@ -78,7 +78,7 @@ def hello(node: Node, from_node: str = "", revoked: Any = None) -> Any:
 
 
 def _revoked(node: Node) -> list[str]:
-    return [] if node.shared is None else node.shared.members(revoking.IDS)[: revoking.MAX_IDS]
+    return node.shared.members(revoking.IDS)[: revoking.MAX_IDS]
 
 
 def query_task(node: Node, ids: Any = ()) -> Any:

@@ -65,7 +65,7 @@ class Node:
     manifest: Manifest
     options: WorkerOptions
     broker: Broker
-    shared: Coordination | None
+    shared: Coordination
     conf: Conf
     events: NodeEvents
     handler: Handler | None = None
