@@ -7,13 +7,15 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import amqp
 import pytest
 
+from skirret import Skirret
 from skirret.backends.open import open_backend
 from skirret.backends.rpc import queue
-from skirret.errors import CapabilityError, ImproperlyConfigured
+from skirret.errors import CapabilityError, ImproperlyConfigured, OperationalError
 from skirret.message import Record
 from skirret.testing.conformance import BackendExam
 from skirret.testing.conformance.material import Later, eventually
@@ -280,3 +282,35 @@ def test_a_look_that_follows_a_store_finds_it_each_time(make):
     for n in range(300):
         worker.store([told(backend, f"t{n}-{k}") for k in range(1 + n % 40)])
         assert len(backend.fetch([f"t{n}-{k}" for k in range(1 + n % 40)])) == 1 + n % 40
+
+
+@pytest.fixture
+def app(url):
+    with Skirret("rpc", broker=url, backend="rpc://", set_as_current=False) as app:
+        yield app
+        app.backend.depart()
+
+
+def test_an_eager_result_is_kept_for_who_made_it(app):
+    app.conf.update(task_always_eager=True, task_store_eager_result=True)
+    made = app.task(name="double")(lambda x: 2 * x).delay(4)
+    assert app.AsyncResult(made.id).get(timeout=5.0) == 8
+
+
+def test_what_is_sent_says_where_its_result_is_expected(app):
+    task = app.task(name="double")(lambda x: 2 * x)
+    assert app.thread_oid == app.backend.reply_to
+    assert app.publisher.prepare("double", (1,), task=task).envelope.reply_to == app.backend.reply_to
+    told = task.s(1)
+    told.freeze()
+    assert told.options["reply_to"] == app.backend.reply_to
+
+
+def test_nothing_is_sent_while_its_result_could_not_come(app, proxy):
+    task = app.task(name="double")(lambda x: 2 * x)
+    began = time.monotonic()
+    with proxy.down(), pytest.raises(OperationalError, match="was not sent"):
+        task.delay(1)
+    assert time.monotonic() - began < 6.0
+    task.delay(1)
+    assert app.broker.size("celery").ready == 1

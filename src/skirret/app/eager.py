@@ -150,12 +150,7 @@ def _store(task: Any, request: Context, ending: Ending) -> None:
     from skirret.app.storing import meta_of, record
 
     traceback = None if ending.error is None else ending.error.traceback
-    task.app.backend.store(
-        [
-            record(
-                task.app,
-                meta_of(request, request.id or "", ending.state, ending.value, traceback=traceback),
-                task.app.backend.reply_to,
-            )
-        ]
-    )
+    backend = task.app.backend
+    backend.expect()
+    meta = meta_of(request, request.id or "", ending.state, ending.value, traceback=traceback)
+    backend.store([record(task.app, meta, backend.reply_to)])
