@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from pamqp import commands
 
-from skirret import loggers
+from skirret import clock, loggers
 from skirret.brokers.amqp import ladder
 from skirret.brokers.amqp.options import Options
 from skirret.brokers.base import Queue
@@ -24,6 +25,10 @@ logger = loggers.own("skirret.broker")
 
 NOT_FOUND, IN_USE, MISMATCH = 404, 405, 406
 UNLIMITED = 2**31 - 1
+GONE = 0.3
+"""Seconds between the end of a queue that was deleted and its next life. RabbitMQ tells its consumers after some 30 ms,
+and only if there is no queue of that name by then: those of one that was made again sooner never hear of it."""
+
 REGISTRY = "skirret.queues"
 """A queue whose messages are the names of queues: AMQP has no way to ask for them."""
 
@@ -54,12 +59,14 @@ class Topology:
         self._queues: set[str] = set()
         self._delayed: set[str] = set()
         self._dead: set[str] = set()
+        self._deleted: dict[str, float] = {}
         self._ladder = False
         self._pid = os.getpid()
         self._making = threading.RLock()
 
     def forget(self, queue: str) -> None:
-        """Somebody deleted it: make it again at its next use."""
+        """Somebody deleted it: make it again at its next use, but not at once."""
+        self._deleted[queue] = clock.monotonic()
         self._queues.discard(queue)
         self._delayed.discard(queue)
 
@@ -92,13 +99,21 @@ class Topology:
         if not name or len(name.encode()) > 250:
             raise ImproperlyConfigured(f"{name!r} is no name for a queue on RabbitMQ: 1 to 250 bytes, please")
         with self._making:
-            if self.count(name) is None:
+            if self.count(name) is None and not self._is_back(name):
                 self._make(queue)
                 self._note(name)
             elif name not in self._queues:
                 self._note(name)
             self._bind(queue)
             self._queues.add(name)
+
+    def _is_back(self, name: str) -> bool:
+        """Whether somebody else made a queue that was deleted just now, when its consumers have heard of its end."""
+        left = self._deleted.pop(name, 0.0) + GONE - clock.monotonic()
+        if left <= 0:
+            return False
+        time.sleep(left)
+        return self.count(name) is not None
 
     def _make(self, queue: Queue) -> None:
         arguments = dict(queue.arguments)
