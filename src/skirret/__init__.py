@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from skirret.app.task import Task
     from skirret.app.voice import heartbeat, progress
     from skirret.brokers.base import Queue
+    from skirret.brokers.exchanges import Binding, Exchange
     from skirret.canvas.making import maybe_signature, signature, subtask
     from skirret.canvas.signature import Signature
     from skirret.middleware import Middleware
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "AsyncResult": "skirret.results",
+    "Binding": "skirret.brokers.exchanges",
     "Celery": "skirret.app.app",
     "EagerResult": "skirret.results",
+    "Exchange": "skirret.brokers.exchanges",
     "GroupResult": "skirret.results",
     "Middleware": "skirret.middleware",
     "Queue": "skirret.brokers.base",
@@ -48,8 +51,10 @@ _WHERE = {
 __all__ = [
     "VERSION",
     "AsyncResult",
+    "Binding",
     "Celery",
     "EagerResult",
+    "Exchange",
     "GroupResult",
     "Middleware",
     "Queue",

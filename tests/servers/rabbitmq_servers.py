@@ -244,9 +244,11 @@ class RabbitServer:
         words = ", ".join(binary(word) for word in (user, host, configure, write, read, "tests"))
         self.ask(f"ok = rabbit_auth_backend_internal:set_permissions({words})")
 
-    def set_policy(self, host: str, pattern: str, definition: Mapping[str, object], *, kind: str = "queues") -> None:
-        """Set the policy of the queues, or of the exchanges, whose names fit a pattern."""
-        words = ", ".join(binary(word) for word in (host, "policy", pattern, json.dumps(definition)))
+    def set_policy(
+        self, host: str, pattern: str, definition: Mapping[str, object], *, kind: str = "queues", name: str = "policy"
+    ) -> None:
+        """Set a policy of the queues, or of the exchanges, whose names fit a pattern."""
+        words = ", ".join(binary(word) for word in (host, name, pattern, json.dumps(definition)))
         self.ask(f'ok = rabbit_policy:parse_set({words}, 1, {binary(kind)}, <<"tests">>)')
 
     def messages(self, host: str) -> dict[str, int]:

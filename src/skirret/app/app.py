@@ -94,7 +94,7 @@ class Skirret(TaskHolder):
         self.middleware = Stack()
         super().__init__(tasks, task_cls, autofinalize=autofinalize)
         self.strict_typing = strict_typing
-        self.clients = Clients(lambda: self.conf, self.origin, self._forked)
+        self.clients = Clients(lambda: self.conf, self.origin, self._forked, lambda: self.queues)
         self.publisher = Publisher(self)
         self.on_after_fork = Signal("app.on_after_fork")
         self.user_options: UserOptions = defaultdict(set)

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from skirret import context
 from skirret.app.caller import user_frame
+from skirret.app.queues import Queues
 from skirret.backends.base import ResultBackend
 from skirret.brokers.base import Broker
 from skirret.coordination.base import Coordination
@@ -56,9 +57,17 @@ class Clients:
         conf: returns the app's settings.
         origin: the file that created the app; it decides which embedded file is the app's.
         forked: called in a forked child.
+        queues: returns the queues that the app declares.
     """
 
-    def __init__(self, conf: Callable[[], Conf], origin: Path, forked: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        conf: Callable[[], Conf],
+        origin: Path,
+        forked: Callable[[], object],
+        queues: Callable[[], Queues] = lambda: Queues((), default="celery"),
+    ) -> None:
+        self._queues = queues
         self._conf = conf
         self._origin = origin
         self.forked = forked
@@ -148,9 +157,12 @@ class Clients:
         return self._get("broker", self._open_broker)
 
     def _open_broker(self) -> Broker:
-        from skirret.brokers.open import open_broker
+        from skirret.brokers.open import open_broker, require_exchanges
 
-        return open_broker(self.broker_url(), {} if self.is_embedded() else broker_options(self._conf()))
+        broker = open_broker(self.broker_url(), {} if self.is_embedded() else broker_options(self._conf()))
+        require_exchanges(broker, self._queues().values())
+        broker.plan(lambda name: self._queues().find(name))
+        return broker
 
     @property
     def backend(self) -> ResultBackend:

@@ -1,4 +1,4 @@
-"""The queues that an app declares, in whatever form the settings give them."""
+"""The queues that an app declares, by name, by alias, and by what is bound to an exchange."""
 
 from __future__ import annotations
 
@@ -7,51 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from skirret.app.queue_forms import as_queue
 from skirret.brokers.base import Queue
-from skirret.errors import ImproperlyConfigured, QueueNotFound
-
-
-def as_queue(value: Any, name: str | None = None) -> Queue:
-    """A queue from its name, a mapping of its options, our `Queue`, or an object with a kombu Queue's attributes.
-
-    Args:
-        value: what ``task_queues`` holds.
-        name: its key there, if that is a mapping.
-
-    Raises:
-        ImproperlyConfigured: it is none of these.
-    """
-    if isinstance(value, Queue):
-        return value
-    if isinstance(value, str):
-        return Queue(name=value)
-    if isinstance(value, Mapping) or (value is None and name is not None):
-        options = dict(value or {})
-        label = options.get("name", name)
-        if not label:
-            raise ImproperlyConfigured(f"task_queues holds a queue without a name: {value!r}")
-        arguments = dict(options.get("queue_arguments") or {})
-        return Queue(
-            name=str(label),
-            exchange=str(options.get("exchange") or ""),
-            routing_key=str(options.get("routing_key") or options.get("binding_key") or ""),
-            exchange_type=str(options.get("exchange_type") or "direct"),
-            max_priority=options.get("max_priority") or arguments.get("x-max-priority"),
-            arguments=arguments,
-        )
-    label = getattr(value, "name", None)
-    if not label:
-        raise ImproperlyConfigured(f"task_queues holds {value!r}, which is neither a name, a mapping nor a queue")
-    exchange = getattr(value, "exchange", None)
-    arguments = dict(getattr(value, "queue_arguments", None) or {})
-    return Queue(
-        name=str(label),
-        exchange=exchange if isinstance(exchange, str) else str(getattr(exchange, "name", "") or ""),
-        routing_key=str(getattr(value, "routing_key", "") or ""),
-        exchange_type=str(getattr(exchange, "type", "") or "direct"),
-        max_priority=getattr(value, "max_priority", None) or arguments.get("x-max-priority"),
-        arguments=arguments,
-    )
+from skirret.brokers.exchanges import Binding
+from skirret.errors import QueueNotFound
 
 
 class Queues(Mapping[str, Queue]):
@@ -88,6 +47,7 @@ class Queues(Mapping[str, Queue]):
         self._max_priority = max_priority
         pairs = list(declared.items()) if isinstance(declared, Mapping) else [(None, q) for q in declared or ()]
         found = [as_queue(value, name) for name, value in pairs]
+        self._aliases = {queue.alias: queue for queue in found if queue.alias}
         self._queues: dict[str, Queue] = {queue.name: queue for queue in found}
         if not self._queues:
             self._queues[default] = Queue(
@@ -102,27 +62,24 @@ class Queues(Mapping[str, Queue]):
             self._queues = {default: self._queues[default], **self._queues}
 
     def __getitem__(self, name: str) -> Queue:
-        """The queue of that name, made on the spot if missing ones may be.
+        """The queue of that name or alias, made on the spot if missing ones may be.
 
         Raises:
             QueueNotFound: it is not declared and ``task_create_missing_queues`` is off.
         """
-        queue = self._queues.get(name)
+        queue = self.find(name)
         if queue is None:
             if not self.create_missing:
                 known = ", ".join(sorted(self._queues))
                 raise QueueNotFound(
                     f"queue {name!r} is not in task_queues ({known}) and task_create_missing_queues is off"
                 )
-            kind = self._missing_exchange_type
-            queue = self._queues[name] = Queue(
-                name=name,
-                exchange=name if kind else "",
-                routing_key=name if kind else "",
-                exchange_type=kind or "direct",
-                max_priority=self._max_priority,
-            )
+            queue = self._queues[name] = Queue.missing(name, self._missing_exchange_type, self._max_priority)
         return queue
+
+    def find(self, name: str) -> Queue | None:
+        """The queue of that name or alias, if it is known."""
+        return self._queues.get(name) or self._aliases.get(name)
 
     def __contains__(self, name: object) -> bool:
         return name in self._queues
@@ -136,13 +93,19 @@ class Queues(Mapping[str, Queue]):
     def bound_to(self, exchange: str, routing_key: str) -> Queue | None:
         """The first declared queue to which `exchange` would route `routing_key`, or None."""
         for queue in self._queues.values():
-            if queue.exchange != exchange:
-                continue
-            if queue.exchange_type == "fanout" or (queue.routing_key or queue.name) == routing_key:
-                return queue
-            if queue.exchange_type == "topic" and _topic(queue.routing_key).fullmatch(routing_key):
-                return queue
+            for way in queue.ways:
+                if way.exchange.name == exchange and _fits(way, routing_key):
+                    return queue
         return None
+
+
+def _fits(way: Binding, routing_key: str) -> bool:
+    kind = way.exchange.type
+    return (
+        kind == "fanout"
+        or way.routing_key == routing_key
+        or (kind == "topic" and _topic(way.routing_key).fullmatch(routing_key) is not None)
+    )
 
 
 def _topic(pattern: str) -> re.Pattern[str]:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from skirret.app.queues import Queues, as_queue, glob, is_pattern
+from skirret.app.queue_forms import as_exchange, as_queue
+from skirret.app.queues import Queues, glob, is_pattern
 from skirret.brokers.base import Queue
 from skirret.errors import ImproperlyConfigured
 from skirret.message import Route
@@ -121,7 +122,7 @@ class Router:
             QueueNotFound: the queue is unknown and may not be made.
         """
         exchange = options.get("exchange")
-        exchange_name = exchange if isinstance(exchange, str) else str(getattr(exchange, "name", "") or "")
+        exchange_name = as_exchange(exchange).name
         routing_key = str(options.get("routing_key") or "")
         queue = self._queue(options.get("queue"), exchange_name, routing_key)
         kind = options.get("exchange_type") or getattr(exchange, "type", None) or queue.exchange_type

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from skirret.brokers import fanout
+from skirret.brokers.exchanges import KEYLESS, Binding, Exchange
 from skirret.brokers.subscription import Subscription
 from skirret.message import Delivery, Publication
 from skirret.outcome import Settlement
@@ -31,6 +33,7 @@ class Capabilities:
         fences: who was silent for its lease is told so; else only the result store keeps one outcome.
         counts_losses: work of a lost worker comes back counted; else at most once.
         releases_uncounted: what is released comes back as though nobody had had it.
+        exchanges: messages go through exchanges; else straight to the queue that is their home.
         defers_in_front: what is deferred as the first comes back in front of its queue; else at its end.
     """
 
@@ -48,6 +51,7 @@ class Capabilities:
     fences: bool = True
     counts_losses: bool = True
     releases_uncounted: bool = True
+    exchanges: bool = False
     defers_in_front: bool = True
 
 
@@ -63,14 +67,75 @@ class QueueSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """A queue as the app declares it."""
+    """A queue as the app declares it. All but the name is for brokers that route by exchanges.
+
+    Args:
+        name: of the queue.
+        exchange, exchange_type: where messages for it are sent; "" is directly to it, by its name.
+        routing_key: with which they are sent there; the queue's name if it is "".
+        bindings: how it is bound, if otherwise than by that exchange and routing key alone; then these are all.
+        max_priority: the highest priority that it tells apart.
+        arguments: what the server is told of the queue besides, such as ``x-max-length``.
+        consumer_arguments: what it is told of who takes from it, such as ``x-priority``.
+        durable: it outlives a restart of the server.
+        auto_delete: it is there for who takes from it and goes soon after him, with the messages in it.
+        alias: another name by which routes and ``-Q`` know it.
+    """
 
     name: str
     exchange: str = ""
     routing_key: str = ""
     exchange_type: str = "direct"
+    bindings: tuple[Binding, ...] = ()
     max_priority: int | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
+    consumer_arguments: dict[str, Any] = field(default_factory=dict)
+    durable: bool = True
+    auto_delete: bool = False
+    alias: str = ""
+
+    @classmethod
+    def missing(cls, name: str, exchange_type: str | None = None, max_priority: int | None = None) -> Queue:
+        """A queue that no setting declares, made on first use.
+
+        Args:
+            name: of the queue.
+            exchange_type: ``task_create_missing_queue_exchange_type``: of an exchange of its own name; None is none.
+            max_priority: ``task_queue_max_priority``.
+        """
+        exchange = name if exchange_type else ""
+        return cls(
+            name=name,
+            exchange=exchange,
+            routing_key=exchange,
+            exchange_type=exchange_type or "direct",
+            max_priority=max_priority,
+        )
+
+    @classmethod
+    def broadcast(cls, name: str) -> Queue:
+        """A queue of this process alone at an exchange for many: what is sent to `name` reaches every worker once.
+
+        Args:
+            name: by which routes and ``-Q`` know it, and of the exchange.
+        """
+        exchange = Exchange(name, "fanout")
+        return cls(
+            name=f"bcast.{uuid.uuid4()}",
+            exchange=name,
+            exchange_type="fanout",
+            bindings=(Binding(exchange),),
+            auto_delete=True,
+            alias=name,
+        )
+
+    @property
+    def ways(self) -> tuple[Binding, ...]:
+        """How messages come to it from exchanges; what is sent to its name comes in any case."""
+        if self.bindings or not self.exchange:
+            return self.bindings
+        key = "" if self.exchange_type in KEYLESS else self.routing_key or self.name
+        return (Binding(Exchange(self.exchange, self.exchange_type), key),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +270,13 @@ class Broker(ABC):
     @abstractmethod
     def declare(self, queues: Sequence[Queue]) -> None:
         """Make sure that the queues exist."""
+
+    def plan(self, find: Callable[[str], Queue | None]) -> None:  # noqa: B027  most brokers need a queue's name only
+        """Say how queues are to be made that a message needs first.
+
+        Args:
+            find: the queue of that name as the app declares it, or None.
+        """
 
     @abstractmethod
     def purge(self, queue: str) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
-from skirret.brokers.base import Broker
+from skirret.brokers.base import Broker, Queue
+from skirret.errors import ImproperlyConfigured
 from skirret.plugins import Plugins
 from skirret.stores.amqp import address as amqp
 from skirret.stores.redis import address as redis
@@ -38,3 +39,19 @@ def open_broker(url: str, options: Mapping[str, Any] = MappingProxyType({})) -> 
     """
     address = parse(url)
     return cast("Broker", PLUGINS.load(address.scheme).from_url(address, options))
+
+
+def require_exchanges(broker: Broker, queues: Iterable[Queue]) -> None:
+    """See to it that a broker can do what declared queues ask for.
+
+    Raises:
+        ImproperlyConfigured: one is a broadcast queue, and a message goes to one queue only.
+    """
+    if broker.capabilities.exchanges:
+        return
+    for queue in queues:
+        if queue.auto_delete and any(way.exchange.type == "fanout" for way in queue.ways):
+            raise ImproperlyConfigured(
+                f"task_queues declares the broadcast queue {queue.alias or queue.name!r}, and this broker has no "
+                "exchanges that give a message to every worker. Use RabbitMQ, or a remote command"
+            )

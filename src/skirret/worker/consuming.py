@@ -11,7 +11,6 @@ from skirret.coordination import pauses
 from skirret.coordination.base import Coordination
 from skirret.errors import ImproperlyConfigured
 from skirret.settings import Conf
-from skirret.worker.manifest import DeclaredQueue
 from skirret.worker.options import WorkerOptions
 
 logger = loggers.own("skirret.worker")
@@ -135,7 +134,7 @@ class Consuming:
         return bool(ours)
 
 
-def chosen_queues(options: WorkerOptions, declared: Sequence[DeclaredQueue], conf: Conf, hostname: str) -> list[Queue]:
+def chosen_queues(options: WorkerOptions, declared: Sequence[Queue], conf: Conf, hostname: str) -> list[Queue]:
     """The queues that a worker is to consume at first.
 
     Args:
@@ -147,18 +146,9 @@ def chosen_queues(options: WorkerOptions, declared: Sequence[DeclaredQueue], con
     Raises:
         ImproperlyConfigured: a queue is not declared and must be, or none is left.
     """
-    queues = {
-        queue.name: Queue(
-            name=queue.name,
-            exchange=queue.exchange,
-            routing_key=queue.routing_key,
-            exchange_type=queue.exchange_type,
-            max_priority=queue.max_priority,
-            arguments=dict(queue.arguments),
-        )
-        for queue in declared
-    }
-    names = options.queues or list(queues)
+    queues = {queue.name: queue for queue in declared}
+    queues.update({queue.alias: queue for queue in declared if queue.alias})
+    names = options.queues or [queue.name for queue in declared]
     unknown = [name for name in names if name not in queues]
     if unknown and not conf.task_create_missing_queues:
         raise ImproperlyConfigured(
@@ -166,9 +156,14 @@ def chosen_queues(options: WorkerOptions, declared: Sequence[DeclaredQueue], con
             "is off. Declare them, or turn it on."
         )
     excluded = set(options.exclude or ())
-    chosen = [queues.get(name) or Queue(name=name) for name in names if name not in excluded]
+    chosen = [queues.get(name) or missing_queue(name, conf) for name in names if name not in excluded]
     if conf.worker_direct:  # by Celery's names
         chosen.append(Queue(name=f"{hostname}.dq2", exchange="C.dq2", routing_key=hostname))
     if not chosen:
         raise ImproperlyConfigured("no queue is left to consume: -X excludes all of them")
     return chosen
+
+
+def missing_queue(name: str, conf: Conf) -> Queue:
+    """A queue that the app does not declare, as its settings say that it is made."""
+    return Queue.missing(name, conf.task_create_missing_queue_exchange_type, conf.task_queue_max_priority)

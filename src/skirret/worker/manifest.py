@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from skirret.brokers.base import Queue
+
 
 class TaskTraits(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What the supervisor must know of a task to hold its messages well.
@@ -45,17 +47,6 @@ class TaskTraits(msgspec.Struct, kw_only=True, omit_defaults=True):
     shown: dict[str, str] = {}
 
 
-class DeclaredQueue(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A queue as the app declares it (``brokers.base.Queue`` in plain values)."""
-
-    name: str
-    exchange: str = ""
-    routing_key: str = ""
-    exchange_type: str = "direct"
-    max_priority: int | None = None
-    arguments: dict[str, Any] = {}
-
-
 class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The app in plain values.
 
@@ -80,7 +71,7 @@ class Manifest(msgspec.Struct, kw_only=True, omit_defaults=True):
     backend_url: str
     coordination_url: str | None = None
     tasks: dict[str, TaskTraits]
-    queues: list[DeclaredQueue]
+    queues: list[Queue]
     commands: list[str] = []
     hooks: list[str] = []
     logs: bool = False

@@ -14,7 +14,7 @@ from skirret import loggers, logs
 from skirret.backends.base import ResultBackend
 from skirret.backends.open import open_backend
 from skirret.brokers.base import Broker, Queue
-from skirret.brokers.open import open_broker
+from skirret.brokers.open import open_broker, require_exchanges
 from skirret.coordination.base import Coordination
 from skirret.coordination.memory import MemoryCoordination
 from skirret.coordination.open import open_coordination
@@ -26,7 +26,7 @@ from skirret.settings.transports import broker_options, coordination_options, re
 from skirret.worker import RESTART
 from skirret.worker.banner import banner, without_effect
 from skirret.worker.child.slots import SLOTS
-from skirret.worker.consuming import chosen_queues
+from skirret.worker.consuming import chosen_queues, missing_queue
 from skirret.worker.events.node import node_events
 from skirret.worker.fetch import Fetcher, Told
 from skirret.worker.handler_line import HandlerLine, NodeHooks
@@ -312,7 +312,11 @@ class Worker:
         return self.service.serving(self.supervisor, self.supervisor.rules, self._open_broker, self._renew, reloader)
 
     def _open_broker(self) -> Broker:
-        return open_broker(self.manifest.broker_url, broker_options(self.conf))
+        broker = open_broker(self.manifest.broker_url, broker_options(self.conf))
+        require_exchanges(broker, self.manifest.queues)
+        known = {queue.name: queue for queue in self.manifest.queues}
+        broker.plan(lambda name: known.get(name) or missing_queue(name, self.conf))
+        return broker
 
     def _connect(self) -> tuple[Broker, ResultBackend, Coordination | None, Coordination]:
         url, conf = self.manifest.coordination_url, self.conf

@@ -11,7 +11,9 @@ import warnings
 import pytest
 
 from skirret import Skirret
+from skirret.brokers.memory import MemoryBroker
 from skirret.errors import EmbeddedBrokerWarning, ImproperlyConfigured
+from skirret.url import parse
 from tests.unit.app.conftest import sent
 
 
@@ -49,7 +51,8 @@ def test_several_broker_addresses_are_handed_on_whole_and_the_write_address_wins
 
 def test_settings_that_say_how_to_reach_a_server_become_its_options(monkeypatch):
     asked = []
-    monkeypatch.setattr("skirret.brokers.open.open_broker", lambda url, options: asked.append(options) or "broker")
+    broker = MemoryBroker.from_url(parse("memory://options"), {})
+    monkeypatch.setattr("skirret.brokers.open.open_broker", lambda url, options: asked.append(options) or broker)
     monkeypatch.setattr("skirret.backends.open.open_backend", lambda url, options: asked.append(options) or "backend")
     app = Skirret("x", broker="redis://a", backend="redis://b", set_as_current=False)
     app.conf.update(
@@ -59,7 +62,7 @@ def test_settings_that_say_how_to_reach_a_server_become_its_options(monkeypatch)
         broker_connection_timeout=2,
         redis_backend_use_ssl={"ssl_ca_certs": "ca.pem"},
     )
-    assert (app.broker, app.backend) == ("broker", "backend")
+    assert (app.broker, app.backend) == (broker, "backend")
     assert asked == [
         {
             "priority_order": "celery",

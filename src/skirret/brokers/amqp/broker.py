@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pamqp import commands
@@ -51,6 +51,7 @@ class AmqpBroker(Broker):
             counts_losses=not classic,
             releases_uncounted=False,
             defers_in_front=False,
+            exchanges=True,
         )
 
     @classmethod
@@ -80,6 +81,11 @@ class AmqpBroker(Broker):
         """Adopt the queues that exist, make those that do not, and bind them to their exchanges."""
         for queue in queues:
             self._topology.declare(queue)
+            self._topology.hear_delayed(queue)
+
+    def plan(self, find: Callable[[str], Queue | None]) -> None:
+        """Make queues as the app declares them."""
+        self._topology.plan(find)
 
     def purge(self, queue: str) -> int:
         """Drop what is ready. What waits for its time is in queues that all share, and stays there."""

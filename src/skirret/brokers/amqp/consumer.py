@@ -167,9 +167,10 @@ class AmqpConsumer(Consumer):
     def rest(self) -> None:
         """Give back what was sent ahead, and let nothing more come: somebody else has room for it."""
         if self._lane.stands:
-            self._supply.rest()
+            shared = self._supply.rest()
             self._gather()
-            self._answer([], self._supply.drain())
+            if shared:
+                self._answer([], self._supply.drain(*shared))
 
     # -- settling --------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,8 @@ class Options:
         queue_type: of queues that are made here: ``quorum`` or ``classic``.
         delay_type: of the ladder's queues, in which delayed messages wait: ``quorum`` or ``classic``.
         max_priority: of classic queues that do not say; None is a queue without priorities.
+        like_celery: queues are made with the arguments that Celery gives them and no others, so that its workers and
+            clients, which declare their queues whenever they start, are not refused.
         delivery_limit: returns of one message after which a quorum queue that is made here dead-letters it by itself.
         events, control: how the queues of monitors and of nodes are made, with Celery's settings.
     """
@@ -30,6 +32,7 @@ class Options:
     queue_type: str = "quorum"
     delay_type: str = "quorum"
     max_priority: int | None = None
+    like_celery: bool = False
     delivery_limit: int = 20
     events: Listening = EVENTS
     control: Listening = CONTROL
@@ -51,6 +54,7 @@ def options_of(url: Url, options: Mapping[str, Any]) -> Options:
         queue_type=kinds["queue_type"],
         delay_type=kinds["delay_queue_type"],
         max_priority=_number(url, given, "queue_max_priority", 255, None),
+        like_celery=str(given.get("like_celery") or "no").lower() not in {"no", "0", "false"},
         delivery_limit=_number(url, given, "delivery_limit", 2**31 - 1, 20) or 20,
         events=replace(EVENTS, **given.get("event_queue", {})),
         control=replace(CONTROL, **given.get("control_queue", {})),

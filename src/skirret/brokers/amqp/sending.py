@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from skirret import clock
 from skirret.brokers.amqp import ladder, letter
 from skirret.brokers.amqp.topology import Topology, dead_exchange
+from skirret.brokers.exchanges import Exchange
 from skirret.errors import OperationalError
-from skirret.message import Publication
+from skirret.message import Publication, Route
 from skirret.stores.amqp.content import Content
 from skirret.stores.amqp.line import FRAME_MAX
 from skirret.stores.amqp.publishing import Outgoing
@@ -41,26 +42,44 @@ class Sending:
         """
         route = publication.route
         content = letter.content_of(publication, number)
-        key = route.routing_key or route.queue
-        return self.to(route.queue, content, publication.envelope.body, publication.due, route.exchange, key)
+        body = publication.envelope.body
+        if not route.exchange:
+            return self.to(route.queue, content, body, publication.due)
+        return self._through(route, content, body, publication.due)
 
-    def to(
-        self, queue: str, content: Content, body: bytes, due: float | None = None, exchange: str = "", key: str = ""
-    ) -> Outgoing:
+    def _through(self, route: Route, content: Content, body: bytes, due: float | None) -> Outgoing:
+        """A message that an exchange gives to whichever queues are bound to it."""
+        home = self._topology.planned(route.queue)
+        if home.auto_delete:  # each worker has its own, and ours is for nobody
+            self._topology.ensure_exchange(Exchange(route.exchange, route.exchange_type))
+        elif any(way.exchange.name == route.exchange for way in home.ways):
+            self._topology.ensure(route.queue)
+        delay = 0 if due is None else ladder.seconds_until(due, clock.wall())
+        exchange, key = route.exchange, route.routing_key or route.queue
+        if delay and route.exchange_type == "direct":
+            return self.to(route.queue, content, body, due)
+        if delay:
+            # Which key it has does not matter to other exchanges than those of topics, and it shall be no queue's.
+            key = key if route.exchange_type == "topic" else f"exchange.{exchange}"
+            self._topology.ensure_delays_to(exchange, key)
+            exchange, key = ladder.ENTRY, ladder.key(delay, key)
+        made = letter.outgoing(content, body, exchange, key, FRAME_MAX)
+        return made._replace(mandatory=False) if home.auto_delete else made
+
+    def to(self, queue: str, content: Content, body: bytes, due: float | None = None) -> Outgoing:
         """A message for a queue in bytes.
 
         Args:
             queue: its home, made if there is none.
             content, body: the message.
-            due: seconds since the epoch; in the future it goes by the ladder, straight to its home.
-            exchange, key: the way to it; the default exchange leads to the queue by its name.
+            due: seconds since the epoch; in the future it goes by the ladder.
         """
         self._topology.ensure(queue)
         delay = 0 if due is None else ladder.seconds_until(due, clock.wall())
         if delay:
             self._topology.ensure_delays(queue)
             return letter.outgoing(content, body, ladder.ENTRY, ladder.key(delay, queue), FRAME_MAX)
-        return letter.outgoing(content, body, exchange, key if exchange else queue, FRAME_MAX)
+        return letter.outgoing(content, body, "", queue, FRAME_MAX)
 
     def to_dead(self, queue: str, content: Content, body: bytes) -> Outgoing:
         """A message for the dead letters of a queue in bytes."""

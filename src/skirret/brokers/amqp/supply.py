@@ -129,7 +129,8 @@ class Supply:
         tap = Tap(f"skirret.{self._cid[:8]}.{next(_taps)}", prefetch)
         # Known before the server answers: its first messages may come with the answer.
         self._by_tap[tap.name] = (feed, tap)
-        consume = commands.Basic.Consume(queue=feed.queue, consumer_tag=tap.name, arguments={})
+        arguments = self._topology.planned(feed.queue).consumer_arguments
+        consume = commands.Basic.Consume(queue=feed.queue, consumer_tag=tap.name, arguments=dict(arguments))
         qos = commands.Basic.Qos(0, prefetch, False)
         data = frames.method(CHANNEL, qos) + frames.method(CHANNEL, consume)
         self._lane.do(lambda session, seconds: session.ask(CHANNEL, data, commands.Basic.ConsumeOk, seconds=seconds))
@@ -146,10 +147,15 @@ class Supply:
         for tap in feed.superfluous(room):
             self._close(feed, tap)
 
-    def rest(self) -> None:
-        """Let nothing more come."""
-        for feed in self._feeds.values():
+    def rest(self) -> list[str]:
+        """Let nothing more come from the queues that are shared; their names.
+
+        Those that are this worker's own stay as they are: nobody else has room for what is in them.
+        """
+        shared = [feed for feed in self._feeds.values() if not self._topology.planned(feed.queue).auto_delete]
+        for feed in shared:
             self._narrow(feed, 0)
+        return [feed.queue for feed in shared]
 
     def shut(self, queue: str) -> None:
         """Let nothing more come from one queue, whatever of it is settled."""

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pamqp import commands
@@ -15,6 +15,7 @@ from skirret import clock, loggers
 from skirret.brokers.amqp import ladder
 from skirret.brokers.amqp.options import Options
 from skirret.brokers.base import Queue
+from skirret.brokers.exchanges import Binding, Exchange
 from skirret.errors import ImproperlyConfigured, OperationalError
 from skirret.stores.amqp.faults import Refused, in_words
 from skirret.stores.amqp.publishing import Outgoing
@@ -28,6 +29,9 @@ UNLIMITED = 2**31 - 1
 GONE = 0.3
 """Seconds between the end of a queue that was deleted and its next life. RabbitMQ tells its consumers after some 30 ms,
 and only if there is no queue of that name by then: those of one that was made again sooner never hear of it."""
+
+GONE_AFTER = 60
+"""Seconds after which RabbitMQ drops a queue that is its worker's own: a line that breaks has been replaced by then."""
 
 REGISTRY = "skirret.queues"
 """A queue whose messages are the names of queues: AMQP has no way to ask for them."""
@@ -56,13 +60,23 @@ class Topology:
     def __init__(self, store: Store, options: Options) -> None:
         self._store = store
         self._options = options
+        self._find: Callable[[str], Queue | None] = lambda _: None
         self._queues: set[str] = set()
+        self._exchanges: set[str] = set()
         self._delayed: set[str] = set()
         self._dead: set[str] = set()
         self._deleted: dict[str, float] = {}
         self._ladder = False
         self._pid = os.getpid()
         self._making = threading.RLock()
+
+    def plan(self, find: Callable[[str], Queue | None]) -> None:
+        """Make queues as `find` describes them by their names."""
+        self._find = find
+
+    def planned(self, queue: str) -> Queue:
+        """How the app declares a queue, or what is made of a name alone."""
+        return self._find(queue) or Queue(name=queue)
 
     def forget(self, queue: str) -> None:
         """Somebody deleted it: make it again at its next use, but not at once."""
@@ -72,7 +86,7 @@ class Topology:
 
     def _fresh(self) -> None:
         if self._pid != os.getpid():
-            self._queues, self._delayed, self._dead = set(), set(), set()
+            self._queues, self._exchanges, self._delayed, self._dead = set(), set(), set(), set()
             self._ladder, self._pid, self._making = False, os.getpid(), threading.RLock()
 
     # -- queues ----------------------------------------------------------------------------------------------------
@@ -85,7 +99,7 @@ class Topology:
         """
         self._fresh()
         if queue not in self._queues:
-            self.declare(Queue(name=queue))
+            self.declare(self.planned(queue))
 
     def declare(self, queue: Queue) -> None:
         """See to it that a queue exists and is bound to its exchange.
@@ -101,10 +115,10 @@ class Topology:
         with self._making:
             if self.count(name) is None and not self._is_back(name):
                 self._make(queue)
+            if name not in self._queues and not queue.auto_delete:
                 self._note(name)
-            elif name not in self._queues:
-                self._note(name)
-            self._bind(queue)
+            for way in queue.ways:
+                self._bind(queue.name, way)
             self._queues.add(name)
 
     def _is_back(self, name: str) -> bool:
@@ -117,28 +131,40 @@ class Topology:
 
     def _make(self, queue: Queue) -> None:
         arguments = dict(queue.arguments)
+        if queue.auto_delete or not queue.durable:
+            arguments.setdefault("x-queue-type", "classic")  # no other type can be so
         kind = arguments.setdefault("x-queue-type", self._options.queue_type)
+        if queue.auto_delete:
+            # It must outlive its worker's line, and a worker that takes nothing for a while: it goes by its age.
+            arguments.setdefault("x-expires", GONE_AFTER * 1000)
         if kind == "quorum":
             arguments.pop("x-max-priority", None)
-            arguments.setdefault("x-delivery-limit", self._options.delivery_limit)
-            arguments.setdefault("x-overflow", "reject-publish")
-            arguments.setdefault("x-dead-letter-strategy", "at-least-once")
-        elif kind == "classic":
-            priority = queue.max_priority or self._options.max_priority
-            if priority:
-                arguments["x-max-priority"] = priority
-        if kind != "stream" and "x-dead-letter-exchange" not in arguments:
-            arguments["x-dead-letter-exchange"] = dead_exchange(queue.name)
-            self.ensure_dead(queue.name)
+        elif kind == "classic" and (queue.max_priority or self._options.max_priority):
+            arguments["x-max-priority"] = queue.max_priority or self._options.max_priority
+        if self._options.like_celery:
+            if kind == "classic" and "x-queue-type" not in queue.arguments:
+                del arguments["x-queue-type"]
+        elif kind != "stream" and not queue.auto_delete:
+            self._make_safe(queue.name, kind, arguments)
         try:
-            self._make_with(queue.name, arguments)
+            self._make_with(queue.name, arguments, durable=queue.durable)
         except OperationalError:
             # Somebody made it at the same moment, in a way of his own: it is his, and works as it is.
             if self.count(queue.name) is None:
                 raise
 
-    def _make_with(self, name: str, arguments: dict[str, Any]) -> None:
-        made = commands.Queue.Declare(queue=name, durable=True, arguments=arguments)
+    def _make_safe(self, queue: str, kind: str, arguments: dict[str, Any]) -> None:
+        """Add the arguments by which the server loses nothing: what it gives up goes to the dead letters."""
+        if kind == "quorum":
+            arguments.setdefault("x-delivery-limit", self._options.delivery_limit)
+            arguments.setdefault("x-overflow", "reject-publish")
+            arguments.setdefault("x-dead-letter-strategy", "at-least-once")
+        if "x-dead-letter-exchange" not in arguments:
+            arguments["x-dead-letter-exchange"] = dead_exchange(queue)
+            self.ensure_dead(queue)
+
+    def _make_with(self, name: str, arguments: dict[str, Any], *, durable: bool = True) -> None:
+        made = commands.Queue.Declare(queue=name, durable=durable, arguments=arguments)
         self._aside((made, commands.Queue.DeclareOk))
 
     def ensure_dead(self, queue: str) -> None:
@@ -162,29 +188,34 @@ class Topology:
         )
         self._dead.add(queue)
 
-    def _bind(self, queue: Queue) -> None:
-        if not queue.exchange:
-            return
-        key = "" if queue.exchange_type == "fanout" else queue.routing_key or queue.name
-        calls: list[tuple[Any, type[Any]]] = []
-        if not self._exists(queue.exchange):
-            calls.append(
-                (
-                    commands.Exchange.Declare(
-                        exchange=queue.exchange, exchange_type=queue.exchange_type, durable=True, arguments={}
-                    ),
-                    commands.Exchange.DeclareOk,
-                )
-            )
-        calls.append(_bound(queue.name, queue.exchange, key))
-        if queue.exchange_type in {"topic", "fanout"} and self._exists(ladder.EXIT):
-            # As Celery does it: what leaves the ladder goes through the exchange that it was meant for.
-            late = key if key.startswith("#") else f"#.{key}"
-            bound = commands.Exchange.Bind(
-                destination=queue.exchange, source=ladder.EXIT, routing_key=late, arguments={}
-            )
-            calls += [(bound, commands.Exchange.BindOk), _bound(queue.name, queue.exchange, late)]
+    def _bind(self, queue: str, way: Binding) -> None:
+        self.ensure_exchange(way.exchange)
+        calls = [_bound(queue, way.exchange.name, way.routing_key, way.arguments)]
+        if way.exchange.type == "topic":  # what comes down the ladder still has its delay before its key
+            calls.append(_bound(queue, way.exchange.name, ladder.exit_key(way.routing_key)))
         self._aside(*calls)
+
+    def ensure_exchange(self, exchange: Exchange) -> None:
+        """See to it that an exchange exists; one that does is used as it is.
+
+        Raises:
+            OperationalError: as `ensure`.
+        """
+        self._fresh()
+        name = exchange.name
+        if name in self._exchanges:
+            return
+        if not self._exists(name):
+            made = commands.Exchange.Declare(
+                exchange=name, exchange_type=exchange.type, durable=exchange.durable, auto_delete=exchange.auto_delete,
+                arguments=exchange.arguments,
+            )  # fmt: skip
+            try:
+                self._aside((made, commands.Exchange.DeclareOk))
+            except OperationalError:
+                if not self._exists(name):  # nobody made it in another way at the same moment
+                    raise
+        self._exchanges.add(name)
 
     def count(self, queue: str) -> int | None:
         """How many messages a queue has ready; None if there is no such queue."""
@@ -231,29 +262,55 @@ class Topology:
         Raises:
             OperationalError: the server cannot be reached, or refuses.
         """
+        self._lead(queue, _bound(queue, ladder.EXIT, ladder.exit_key(queue)))
+
+    def ensure_delays_to(self, exchange: str, key: str) -> None:
+        """See to it that the ladder stands and leads to an exchange, for what is sent with a routing key.
+
+        Raises:
+            OperationalError: the server cannot be reached, or refuses.
+        """
+        bind = commands.Exchange.Bind(
+            destination=exchange, source=ladder.EXIT, routing_key=ladder.exit_key(key), arguments={}
+        )
+        self._lead(f"{exchange} {key}", (bind, commands.Exchange.BindOk))
+
+    def _lead(self, place: str, bind: tuple[Any, type[Any]]) -> None:
         self._fresh()
-        if queue in self._delayed:
+        if place in self._delayed:
             return
         with self._making:
             if not self._ladder:
-                whole = self._exists(ladder.EXIT)
-                steps = ladder.exit_rungs() if whole else ladder.rungs(self._options.delay_type)
-                if not whole:
-                    logger.info("Making the queues in which delayed messages wait; this takes a few seconds, once.")
-                # In pieces, for each has its deadline, and a new queue of a cluster takes its time.
-                for at in range(0, len(steps), 6):
-                    self._aside(*steps[at : at + 6])
+                self._raise_ladder()
                 self._ladder = True
-            self._aside(_bound(queue, ladder.EXIT, ladder.exit_key(queue)))
-            self._delayed.add(queue)
+            self._aside(bind)
+            self._delayed.add(place)
+
+    def _raise_ladder(self) -> None:
+        whole = self._exists(ladder.EXIT)
+        steps = ladder.exit_rungs() if whole else ladder.rungs(self._options.delay_type)
+        if not whole:
+            logger.info("Making the queues in which delayed messages wait; this takes a few seconds, once.")
+        # In pieces, for each has its deadline, and a new queue of a cluster takes its time.
+        for at in range(0, len(steps), 6):
+            self._aside(*steps[at : at + 6])
+
+    def hear_delayed(self, queue: Queue) -> None:
+        """Let delayed messages of Celery's clients come to a queue: they expect its worker to have the ladder raised.
+
+        They send so to exchanges that are not direct, where a queue of theirs is a quorum queue.
+
+        Raises:
+            OperationalError: the server cannot be reached, or refuses.
+        """
+        kind = queue.arguments.get("x-queue-type") or self._options.queue_type
+        if kind != "quorum" or queue.auto_delete:
+            return
+        for way in queue.ways:
+            if way.exchange.type != "direct" and way.routing_key:
+                self.ensure_delays_to(way.exchange.name, way.routing_key)
 
 
-def _bound(queue: str, exchange: str, key: str) -> tuple[Any, type[Any]]:
-    bound = commands.Queue.Bind(queue=queue, exchange=exchange, routing_key=key, arguments={})
+def _bound(queue: str, exchange: str, key: str, arguments: Mapping[str, Any] | None = None) -> tuple[Any, type[Any]]:
+    bound = commands.Queue.Bind(queue=queue, exchange=exchange, routing_key=key, arguments=dict(arguments or {}))
     return bound, commands.Queue.BindOk
-
-
-def declare_all(topology: Topology, queues: Sequence[Queue]) -> None:
-    """Declare several queues."""
-    for queue in queues:
-        topology.declare(queue)

@@ -11,7 +11,7 @@ from skirret import signals
 from skirret.control.custom import registered
 from skirret.middleware.stack import NODE_HOOKS
 from skirret.worker.child.node import worker_node
-from skirret.worker.manifest import DeclaredQueue, Manifest, TaskTraits
+from skirret.worker.manifest import Manifest, TaskTraits
 from skirret.worker.options import WrongArguments
 
 if TYPE_CHECKING:
@@ -84,17 +84,7 @@ def describe(app: Skirret) -> Manifest:
         backend_url=app.backend_url_in_use(),
         coordination_url=app.clients.coordination_url(),
         tasks={name: _traits(task) for name, task in app.tasks.items()},
-        queues=[
-            DeclaredQueue(
-                name=queue.name,
-                exchange=queue.exchange,
-                routing_key=queue.routing_key,
-                exchange_type=queue.exchange_type,
-                max_priority=queue.max_priority,
-                arguments=queue.arguments,
-            )
-            for queue in app.queues.values()
-        ],
+        queues=list(app.queues.values()),
         commands=sorted(registered()),
         logs=bool(signals.setup_logging or signals.after_setup_logger),
         hooks=sorted(app.middleware.heard() & NODE_HOOKS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from skirret import loggers
-from skirret.brokers.base import Queue
 from skirret.control import revoking
+from skirret.worker.consuming import missing_queue
 from skirret.worker.manifest import Manifest
 from skirret.worker.remote.node import Later, Node
 from skirret.worker.remote.revoked import Ended, Marked, number_of, sweep, terminate_running
@@ -116,14 +117,15 @@ def add_consumer(
     name = str(queue)
     if not name or len(name) > MAX_NAME or not name.isprintable():
         raise ValueError(f"{name[:MAX_NAME]!r} is no name of a queue")
-    declared = next((one for one in node.manifest.queues if one.name == name), None)
-    found = Queue(
-        name=name,
-        exchange=str(exchange or (declared.exchange if declared else "")),
-        routing_key=str(routing_key or (declared.routing_key if declared else "")),
-        exchange_type=str(exchange_type or (declared.exchange_type if declared else "direct")),
-        max_priority=declared.max_priority if declared else None,
-    )
+    found = next((one for one in node.manifest.queues if name in {one.name, one.alias}), missing_queue(name, node.conf))
+    if exchange or exchange_type or routing_key:  # the command says how it is bound
+        found = dataclasses.replace(
+            found,
+            exchange=str(exchange or found.exchange),
+            routing_key=str(routing_key or found.routing_key),
+            exchange_type=str(exchange_type or found.exchange_type),
+            bindings=(),
+        )
     node.supervisor.fetcher.add_consumer(found)
     logger.info("Consumes %r now, as a remote command says.", name)
     return ok(f"add consumer {name}")

@@ -11,6 +11,7 @@ from typing import Any
 import skirret
 from skirret import clock
 from skirret.brokers.base import Queue
+from skirret.brokers.exchanges import Exchange
 from skirret.settings.listing import has_effect
 from skirret.url import mask, parse
 from skirret.worker.remote.node import Node
@@ -106,35 +107,44 @@ def _broker(node: Node) -> dict[str, Any]:
 
 def queue_told(queue: Queue) -> dict[str, Any]:
     """One queue with the fields that kombu tells."""
-    exchange = {
-        "name": queue.exchange or queue.name,
-        "type": queue.exchange_type,
-        "arguments": None,
-        "durable": True,
-        "passive": False,
-        "auto_delete": False,
-        "delivery_mode": None,
-        "no_declare": False,
-    }
+    own = next((way for way in queue.ways if way.exchange.name == queue.exchange), None)
+    exchange = own.exchange if own else Exchange(queue.exchange or queue.name, queue.exchange_type)
+    further = [way for way in queue.ways if way is not own]
     return {
         "name": queue.name,
-        "exchange": exchange,
+        "exchange": _exchange_told(exchange),
         "routing_key": queue.routing_key or queue.name,
         "queue_arguments": queue.arguments or None,
-        "binding_arguments": None,
-        "consumer_arguments": None,
-        "durable": True,
+        "binding_arguments": (own.arguments or None) if own else None,
+        "consumer_arguments": queue.consumer_arguments or None,
+        "durable": queue.durable,
         "exclusive": False,
-        "auto_delete": False,
+        "auto_delete": queue.auto_delete,
         "no_ack": False,
-        "alias": None,
-        "bindings": [],
+        "alias": queue.alias or None,
+        "bindings": [
+            {"exchange": _exchange_told(way.exchange), "routing_key": way.routing_key, "arguments": way.arguments}
+            for way in further
+        ],
         "no_declare": None,
         "expires": None,
         "message_ttl": None,
         "max_length": None,
         "max_length_bytes": None,
         "max_priority": queue.max_priority,
+    }
+
+
+def _exchange_told(exchange: Exchange) -> dict[str, Any]:
+    return {
+        "name": exchange.name,
+        "type": exchange.type,
+        "arguments": exchange.arguments or None,
+        "durable": exchange.durable,
+        "passive": False,
+        "auto_delete": exchange.auto_delete,
+        "delivery_mode": None,
+        "no_declare": False,
     }
 
 
