@@ -33,6 +33,7 @@ class Capabilities:
         fences: who was silent for its lease is told so; else only the result store keeps one outcome.
         counts_losses: work of a lost worker comes back counted; else at most once.
         releases_uncounted: what is released comes back as though nobody had had it.
+        ours_alone: nodes of Celery's cannot hear what is fanned out here, or are counted.
         exchanges: messages go through exchanges; else straight to the queue that is their home.
         defers_in_front: what is deferred as the first comes back in front of its queue; else at its end.
     """
@@ -51,6 +52,7 @@ class Capabilities:
     fences: bool = True
     counts_losses: bool = True
     releases_uncounted: bool = True
+    ours_alone: bool = True
     exchanges: bool = False
     defers_in_front: bool = True
 

@@ -101,8 +101,11 @@ class Mailbox:
         if request.destination is not None:
             named = len(set(request.destination))
             return named if heard is None else min(named, heard)
-        if heard is not None or self._app.coordination_url_in_use() is None:
+        if heard is not None:
             return heard
+        # The registry knows our workers. Where Celery's may have heard it too, all that can be done is to wait.
+        if not self._app.broker.capabilities.ours_alone or self._app.coordination_url_in_use() is None:
+            return None
         return len(living(self._app.coordination)) or None
 
     def _count_matching(self, request: Request, deadline: clock.Deadline) -> int:

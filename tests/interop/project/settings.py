@@ -17,6 +17,7 @@ if "FLEET_RESTARTS" in os.environ:  # what Celery's pool_restart needs
     worker_pool_restarts = True
 if "FLEET_QUEUES" in os.environ:  # the type of all queues on RabbitMQ
     task_default_queue_type = task_create_missing_queue_type = os.environ["FLEET_QUEUES"]
+    broker_transport_options = {"like_celery": True}  # Celery declares what our worker made, too
     if task_create_missing_queue_type == "classic":
         task_queue_max_priority = 9
 if "FLEET_EXCHANGE" in os.environ:  # the type of every queue's exchange

@@ -52,6 +52,7 @@ class AmqpBroker(Broker):
             releases_uncounted=False,
             defers_in_front=False,
             exchanges=True,
+            ours_alone=False,
         )
 
     @classmethod
