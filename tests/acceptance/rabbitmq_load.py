@@ -57,7 +57,11 @@ class RabbitProject(LoadedProject):
             time.sleep(0.05)
             return not self.left()
 
-        return wait_until(is_empty, seconds)
+        try:
+            return wait_until(is_empty, seconds)
+        except AssertionError as exc:
+            exc.add_note(f"left: {self.left()}")
+            raise
 
 
 def project_on(server: RabbitServer, host: str, directory: Path, results: str = "", **options: Any) -> RabbitProject:
