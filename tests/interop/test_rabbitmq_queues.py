@@ -164,12 +164,15 @@ def test_a_delayed_broadcast_reaches_each_worker(sides):
     assert [one(4.0 if not number else 0.3) for number, one in enumerate(took)] == [[("reload", "cache")]] * 2
 
 
-def test_a_worker_without_room_keeps_its_own_queue(sides):
+def test_a_worker_without_room_keeps_its_own_queue(sides, channel):
     """A queue that goes with its consumer would be gone, and with it what waits there."""
     side = sides(["rest", Queue.broadcast("reload")])
     took = side.worker()
     side.consumers[0].take(10, 0.1)
     side.consumers[0].rest()
+    own = side.ours.queues["reload"].name
+    listeners = [channel.queue_declare(name, passive=True).consumer_count for name in ("rest", own)]
+    assert listeners == [0, 1], "only what is shared is left to others"
     side.ours.send_task("cache", queue="reload")
     assert took(1.0) == [("reload", "cache")]
 
