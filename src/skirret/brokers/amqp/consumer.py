@@ -31,6 +31,9 @@ from skirret.stores.amqp.store import Store
 ADOPTION = 0.7
 """Seconds that a settlement waits for a message that a broken line gave back to its queue."""
 
+FREE_RETURNS = 2
+"""Returns of one message that are left to the server's count: fewer than make a worker suspect it."""
+
 LAST_WORD = 1.0
 """Seconds for good manners at the end."""
 
@@ -42,8 +45,8 @@ class Held:
     queue: str
     tag: int
     letter: Letter
-    followed: bool = False
-    """Whether what follows from its settlement is published already."""
+    follow: tuple[Settlement, list[Outgoing]] | None = None
+    """A settlement that was begun, and what follows from it and is not stored yet."""
 
 
 class AmqpConsumer(Consumer):
@@ -75,6 +78,8 @@ class AmqpConsumer(Consumer):
         self._held: dict[int, Held] = {}
         self._lost: dict[tuple[str, tuple[bytes, str]], deque[Held]] = {}
         self._resends = Resends()
+        self._repeated: list[int] = []
+        self._doomed: list[tuple[str, Sent]] = []
         self._tags = itertools.count(1)
         self._lane = Lane(store, self._line_lost, self._tap_ended)
         self._supply = Supply(self._lane, topology, cid, by_priority=by_priority)
@@ -84,6 +89,8 @@ class AmqpConsumer(Consumer):
 
     def _line_lost(self) -> None:
         self._supply.lost()
+        self._repeated.clear()
+        self._doomed.clear()
         for held in self._held.values():
             if held.tag:
                 held.tag = 0
@@ -129,21 +136,20 @@ class AmqpConsumer(Consumer):
 
     def _gather(self, seconds: float = 0.0) -> None:
         """Put what came where it belongs: to its queue's supply, to who held it before, or to the dead letters."""
-        doomed: list[tuple[str, Sent]] = []
-        repeated: list[int] = []
         for feed, sent, again in self._supply.arrive(self._lane.collect(seconds)):
             if again and self._adopt(feed.queue, sent):
                 continue
             if not again and self._resends.is_one(feed.queue, sent.letter.nonce):
-                repeated.append(sent.tag)
-                continue
-            if sent.letter.deliveries >= self._limits.deliveries:
-                doomed.append((feed.queue, sent))
+                self._repeated.append(sent.tag)
+            elif sent.letter.deliveries >= self._limits.deliveries:
+                self._doomed.append((feed.queue, sent))
             else:
                 feed.add(sent)
-        if doomed:
-            self._bury(doomed)
-        self._answer(repeated, [])
+        if self._repeated:
+            self._answer(self._repeated, [])
+            self._repeated.clear()
+        if self._doomed:
+            self._bury()
 
     def _adopt(self, queue: str, sent: Sent) -> bool:
         key = (queue, sent.letter.copy)
@@ -155,22 +161,43 @@ class AmqpConsumer(Consumer):
             del self._lost[key]
         return True
 
-    def _bury(self, doomed: list[tuple[str, Sent]]) -> None:
+    def _bury(self) -> None:
+        """Send what came back too often to the dead letters; what fails is tried again with the next that comes."""
         gone = []
-        for queue, sent in doomed:
+        for queue, sent in self._doomed:
             reason = f"its worker vanished; that was counted delivery {sent.letter.deliveries} of it"
             content = letters.counted(sent.letter, reason=reason, died=clock.wall(), home=queue)
             gone.append(self._sending.to_dead(queue, content, sent.letter.body))
         self._sending.send(gone)
-        self._answer([sent.tag for _, sent in doomed], [])
+        tags = [sent.tag for _, sent in self._doomed]
+        self._doomed.clear()
+        self._answer(tags, [])
 
     def rest(self) -> None:
         """Give back what was sent ahead, and let nothing more come: somebody else has room for it."""
         if self._lane.stands:
-            shared = self._supply.rest()
-            self._gather()
+            shared: list[str] = []
+            for _ in range(2):  # what was on its way when the first taps closed waits behind the second look
+                shared = self._supply.rest()
+                self._gather()
             if shared:
-                self._answer([], self._supply.drain(*shared))
+                self._give_back(self._supply.drain(*shared))
+
+    def _give_back(self, unwanted: list[tuple[str, Sent]]) -> None:
+        """Return to their queues what nobody began.
+
+        A quorum queue counts each return (before RabbitMQ 4.3). So that a message is not given up for having been sent
+        ahead, one that came back before goes to the end of its queue as a new message with the count that it has.
+        """
+        counted = [(queue, sent) for queue, sent in unwanted if sent.letter.returns >= FREE_RETURNS]
+        moved = [
+            self._sending.to(queue, letters.counted(sent.letter, deliveries=_forgiven(sent)), sent.letter.body)
+            for queue, sent in counted
+            if sent.letter.content is not None
+        ]
+        self._sending.send(moved)
+        gone = [sent.tag for _, sent in counted if sent.letter.content is not None]
+        self._answer(gone, [sent.tag for _, sent in unwanted if sent.tag not in set(gone)])
 
     # -- settling --------------------------------------------------------------------------------------------------
 
@@ -185,9 +212,13 @@ class AmqpConsumer(Consumer):
             for one, then in zip(settlements, follow, strict=True)
         ]
         ours = [(one, then, held) for one, then, held in told if held is not None and held.tag]
-        self._sending.send([message for _, then, held in ours if not held.followed for message in then])
-        for _, then, held in ours:
-            held.followed = held.followed or bool(then)
+        left = [message for _, then, _ in ours for message in then]
+        try:
+            self._sending.send(left)
+        finally:  # what is stored is not stored again, should this be repeated
+            for one, then, held in ours:
+                if then:
+                    held.follow = one, [message for message in then if message in left]
         released = [held for one, _, held in ours if isinstance(one, Release)]
         for queue in {held.queue for held in released}:
             self._supply.shut(queue)  # or what is released would be sent here again, where there is no room for it
@@ -208,8 +239,10 @@ class AmqpConsumer(Consumer):
     def _follow(self, settlement: Settlement) -> list[Outgoing]:
         """The messages that a settlement brings, in bytes: nothing is changed before all are known to be fit."""
         held = self._held.get(settlement.tag)
-        if held is None or held.followed:
+        if held is None:
             return []
+        if held.follow is not None and held.follow[0] == settlement:
+            return held.follow[1]
         found = held.letter
         match settlement:
             case Ack():
@@ -285,7 +318,7 @@ class AmqpConsumer(Consumer):
             for name in dropped:
                 self._supply.shut(name)
             self._gather()
-            self._answer([], self._supply.drain(*dropped))
+            self._give_back(self._supply.drain(*dropped))
         self._supply.set(names)
 
     def close(self) -> None:
@@ -299,3 +332,7 @@ class AmqpConsumer(Consumer):
         self._supply.cancel_all(session, LAST_WORD)  # first, or what goes back would be sent here again
         tags = sorted({*self._supply.open, *(one.tag for one in session.arrived)}, reverse=True)
         session.settle(CHANNEL, b"".join(frames.nack(CHANNEL, tag) for tag in tags), LAST_WORD)
+
+
+def _forgiven(sent: Sent) -> int:
+    return max(0, sent.letter.deliveries - FREE_RETURNS)

@@ -96,7 +96,10 @@ class Fanning:
             if exc.code != NOT_FOUND:
                 raise in_words(exc, self._store.address) from exc
             self._run(_declare(exchange))  # nobody ever listened, so that there is nothing to listen to
-            self._store.publish(outgoing)
+            try:
+                self._store.publish(list(outgoing))
+            except Refused as gone:
+                raise in_words(gone, self._store.address) from gone
 
     def listen(
         self, exchange: str, keys: Sequence[str], name: str, hears: Callable[[str], bool] = _all

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -34,6 +35,7 @@ class Lane:
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
         self._is_open = True
+        self._closing = threading.Lock()
 
     @property
     def stands(self) -> bool:
@@ -57,6 +59,9 @@ class Lane:
         except (Broken, Refused) as exc:
             self.drop()
             raise in_words(exc, self._store.address) from exc
+        except BaseException:
+            self.drop()  # half of what came may be lost on the way: the server gives all of it back
+            raise
         while session.cancelled:
             self._ended(session.cancelled.pop())
         return answer
@@ -79,8 +84,9 @@ class Lane:
 
     def interrupt(self) -> None:
         """End the wait of `collect`, or else the next one."""
-        with contextlib.suppress(OSError):
-            os.write(self._write, b"!")
+        with self._closing, contextlib.suppress(OSError):
+            if self._is_open:  # else the number may be somebody else's by now
+                os.write(self._write, b"!")
 
     def was_interrupted(self) -> bool:
         """Whether somebody interrupted since the last time that this was asked."""
@@ -91,9 +97,10 @@ class Lane:
 
     def close(self, last: Callable[[Session], object]) -> None:
         """Hang up, after a `last` word that may fail."""
-        if not self._is_open:
-            return
-        self._is_open = False
+        with self._closing:
+            if not self._is_open:
+                return
+            self._is_open = False
         session, self._session = self._session, None
         try:
             if session is not None:
@@ -103,7 +110,8 @@ class Lane:
                 session.close()
         finally:
             os.close(self._read)
-            os.close(self._write)
+            with self._closing:
+                os.close(self._write)
 
 
 def _collected(session: Session, seconds: float, wake: int) -> list[Arrived]:

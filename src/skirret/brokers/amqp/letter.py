@@ -24,11 +24,16 @@ from skirret.stores.amqp.publishing import Outgoing
 from skirret.stores.amqp.session import Arrived
 
 DELIVERIES, CRASHES, FIRST = "x-skirret-deliveries", "x-skirret-crashes", "x-skirret-first"
-NONCE = "x-skirret-nonce"
-"""What a publisher's own resend of a message has in common with it, and nothing else."""
+NONCE = "skirret:"
+"""How a message id begins that a publisher's own resend of a message has in common with it, and nothing else has.
+
+A property and no header: Celery's workers copy headers into the next try of a task, which is another message."""
+
+TRIES = "x-skirret-tries"
+"""The task's number of retries as our counters were written: a later try that carries them was copied by Celery."""
 
 REASON, DIED, HOME, MARK = "x-skirret-reason", "x-skirret-died", "x-skirret-queue", "x-skirret-mark"
-_OURS = (DELIVERIES, CRASHES, FIRST, REASON, DIED, HOME, MARK, NONCE)
+_OURS = (DELIVERIES, CRASHES, FIRST, REASON, DIED, HOME, MARK, TRIES)
 _SERVERS = (
     "x-death", "x-first-death-exchange", "x-first-death-queue", "x-first-death-reason", "x-last-death-exchange",
     "x-last-death-queue", "x-last-death-reason", "x-delivery-count", "x-acquired-count",
@@ -60,6 +65,7 @@ class Letter:
     died: float = 0.0
     home: str = ""
     nonce: str = ""
+    returns: int = 0
     mark: str = ""
 
     @property
@@ -89,15 +95,18 @@ def read(arrived: Arrived, *, is_dead: bool = False) -> Letter:
         raw=b"", body=arrived.body, content=found, priority=found.priority or 0,
         deliveries=0 if is_dead else counted if isinstance(counted, int) else int(arrived.redelivered),
     )  # fmt: skip
+    if found.message_id is not None and found.message_id.startswith(NONCE):
+        letter.nonce, found.message_id = found.message_id, None
+    letter.returns = counted if isinstance(counted, int) and not is_dead else 0
     death = headers.get("x-death")
     if any(name.startswith("x-") for name in headers):
-        letter.deliveries += _number(headers.get(DELIVERIES))
-        letter.crashes = _number(headers.get(CRASHES))
-        letter.first_delivered = float(_number(headers.get(FIRST)))
+        if headers.get(TRIES) == headers.get("retries", 0):
+            letter.deliveries += _number(headers.get(DELIVERIES))
+            letter.crashes = _number(headers.get(CRASHES))
+            letter.first_delivered = float(_number(headers.get(FIRST)))
         letter.reason = str(headers.get(REASON) or "")
         letter.died = float(_number(headers.get(DIED)))
         letter.home = str(headers.get(HOME) or "")
-        letter.nonce = str(headers.get(NONCE) or "")
         letter.mark = str(headers.get(MARK) or "")
         if isinstance(death, list) and death and isinstance(death[0], dict) and not letter.reason:
             letter.home = str(death[0].get("queue") or "")
@@ -163,7 +172,8 @@ def content_of(publication: Publication, number: int = 0) -> Content:
     correlation = envelope.correlation_id
     nonce = publication.nonce
     found = Content(
-        headers={**envelope.headers, NONCE: f"{nonce}.{number}"} if nonce else envelope.headers,
+        headers=envelope.headers,
+        message_id=f"{NONCE}{nonce}.{number}"[:255] if nonce else None,
         content_type=envelope.content_type,
         content_encoding=envelope.content_encoding,
         delivery_mode=envelope.delivery_mode,
@@ -207,6 +217,7 @@ def counted(letter: Letter, **counts: Any) -> Content:
         REASON: told.reason[:2000] or None, DIED: told.died or None, HOME: told.home or None,
     }  # fmt: skip
     headers = {**found.headers, **{name: value for name, value in ours.items() if value is not None}}
+    headers[TRIES] = found.headers.get("retries", 0)
     headers[MARK] = secrets.token_hex(8)
     return replace(found, headers=headers)
 

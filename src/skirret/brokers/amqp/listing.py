@@ -19,6 +19,12 @@ from skirret.stores.amqp.store import Store
 
 CHANNEL = 1
 READER = "reader"
+MOST = 20_000
+"""Messages that are read at most, the oldest: a queue of dead letters has no end, and this process has."""
+
+QUIET = 0.5
+"""Seconds without another message after which no more is coming."""
+
 GIVE_BACK = 1.0
 """Seconds within which what was read is back; if it is not, somebody else took it, or the server is in trouble."""
 
@@ -84,7 +90,8 @@ def _all(session: Session, queue: str, deadline: clock.Deadline) -> list[Arrived
             count = _count(session, queue, left)
             if not count:
                 return []
-            session.call(CHANNEL, commands.Basic.Qos(0, 0, False), commands.Basic.QosOk, seconds=left)
+            most = commands.Basic.Qos(0, MOST, False)
+            session.call(CHANNEL, most, commands.Basic.QosOk, seconds=left)
             consume = commands.Basic.Consume(queue=queue, consumer_tag=READER, exclusive=True, arguments={})
             session.call(CHANNEL, consume, commands.Basic.ConsumeOk, seconds=left)
         except Refused as exc:
@@ -96,8 +103,12 @@ def _all(session: Session, queue: str, deadline: clock.Deadline) -> list[Arrived
             time.sleep(0.01)  # another one reads it: they take turns
             continue
         # What another reader just gave back may still be on its way; what was acked by one is not coming.
-        while len(session.arrived) < count and session.pump(min(0.5, deadline.left() or 0.0)):
-            pass
+        quiet = clock.Deadline(QUIET)
+        while len(session.arrived) < min(count, MOST) and not (deadline.passed() or quiet.passed()):
+            before = len(session.arrived)
+            session.pump(0.1)
+            if len(session.arrived) > before:
+                quiet = clock.Deadline(QUIET)
         return list(session.arrived)
 
 

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 
 from skirret import clock
 from skirret.brokers.amqp import ladder, letter
-from skirret.brokers.amqp.topology import Topology, dead_exchange
+from skirret.brokers.amqp.topology import NOT_FOUND, Topology, dead_exchange
 from skirret.brokers.exchanges import Exchange
-from skirret.errors import OperationalError
+from skirret.errors import EncodeError, QueueNotFound
 from skirret.message import Publication, Route
 from skirret.stores.amqp.content import Content
+from skirret.stores.amqp.faults import Refused, in_words
 from skirret.stores.amqp.line import FRAME_MAX
-from skirret.stores.amqp.publishing import Outgoing
+from skirret.stores.amqp.publishing import Outgoing, Unroutable
 from skirret.stores.amqp.store import Store
 from skirret.stores.amqp.tables import short_text
+
+TOO_LARGE = frozenset({311, 406, 501})
+"""What servers answer to a message over their limit; nothing else of a publish is answered so."""
 
 
 class Sending:
@@ -86,28 +90,70 @@ class Sending:
         self._topology.ensure_dead(queue)
         return letter.outgoing(content, body, dead_exchange(queue), queue, FRAME_MAX)
 
-    def send(self, messages: Sequence[Outgoing]) -> None:
+    def send(self, waiting: list[Outgoing]) -> None:
         """Store messages, all confirmed.
 
+        Args:
+            waiting: the messages; what is stored is taken out, whatever happens to the others.
+
         Raises:
-            OperationalError: not all could be confirmed, or some have no queue.
+            OperationalError: not all could be confirmed; trying again later may help.
+            QueueNotFound: no queue wants some of them.
+            EncodeError: one is larger than the server takes.
         """
-        if not messages:
-            return
-        lost = self._store.publish(messages)
-        if not lost:
-            return
-        # A queue was deleted behind our back: it is made again, and what was meant for it sent once more.
-        for one in lost:
-            if not one.exchange:
+        for is_last in (False, True):
+            if not waiting:
+                return
+            messages = list(waiting)
+            try:
+                lost = self._store.publish(waiting)
+            except Refused as exc:
+                if exc.code == NOT_FOUND and not is_last:
+                    self._topology.doubt_all()  # somebody deleted an exchange behind our back
+                    self._mend(waiting)
+                    continue
+                raise self._in_words(exc) from exc
+            waiting += _same(lost, messages)
+            if waiting and is_last:
+                raise QueueNotFound(
+                    f"{len(lost)} messages were not stored: no queue of the {self._store.address} is bound to exchange "
+                    f"{lost[0].exchange!r} with the routing key {lost[0].routing_key!r} ({lost[0].reason}). Declare "
+                    "the queue in task_queues and start a worker for it, or mend the route"
+                )
+            for one in lost:
                 self._topology.forget(one.routing_key)
-                self._topology.ensure(one.routing_key)
-        again = [Outgoing(short_text(one.exchange), short_text(one.routing_key), one.header, one.body) for one in lost]
-        still = self._store.publish(again)
-        if still:
-            one = still[0]
-            raise OperationalError(
-                f"{len(still)} messages were not stored: no queue of the {self._store.address} is bound to exchange "
-                f"{one.exchange!r} with the routing key {one.routing_key!r} ({one.reason}). Declare the queue in "
-                "task_queues and start a worker for it, or mend the route"
-            )
+                if one.exchange == dead_exchange(one.routing_key):
+                    self._topology.doubt_dead(one.routing_key)
+            self._mend(waiting)
+
+    def _mend(self, messages: Sequence[Outgoing]) -> None:
+        """Make again what these messages need and somebody deleted."""
+        for exchange, key in {(one.exchange[1:].decode(), one.routing_key[1:].decode()) for one in messages}:
+            if exchange == ladder.ENTRY:
+                self._topology.ensure(ladder.plain(key))
+                self._topology.ensure_delays(ladder.plain(key))
+            elif exchange == dead_exchange(key):
+                self._topology.ensure_dead(key)
+            elif not exchange:
+                self._topology.ensure(key)
+            else:
+                self._topology.remake(exchange)
+
+    def _in_words(self, exc: Refused) -> Exception:
+        told = in_words(exc, self._store.address)
+        if exc.code == NOT_FOUND:
+            return QueueNotFound(str(told))
+        return EncodeError(str(told)) if exc.code in TOO_LARGE else told
+
+
+def _same(lost: Sequence[Unroutable], messages: Sequence[Outgoing]) -> list[Outgoing]:
+    """Which of our messages the server gave back."""
+    left = list(messages)
+    found: list[Outgoing] = []
+    for one in lost:
+        place = short_text(one.exchange), short_text(one.routing_key)
+        same = next((m for m in left if (m.exchange, m.routing_key) == place and m.body == one.body), None)
+        if same is not None:
+            left.remove(same)
+            found.append(same)
+    return found

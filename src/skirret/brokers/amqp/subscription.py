@@ -55,6 +55,8 @@ class QueueSubscription(Subscription):
             session.close(kindly=False)
             raise in_words(exc, self._store.address) from exc
         self._session = session
+        if self._is_over():
+            self._drop()
         return session
 
     def receive(self, timeout: float) -> list[Told]:

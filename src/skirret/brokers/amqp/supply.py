@@ -125,6 +125,8 @@ class Supply:
         return grown
 
     def _open(self, feed: Feed, prefetch: int) -> None:
+        if not feed.taps:  # nobody here would have heard of its end, and to be refused would cost the whole session
+            self._topology.doubt(feed.queue)
         self._topology.ensure(feed.queue)
         tap = Tap(f"skirret.{self._cid[:8]}.{next(_taps)}", prefetch)
         # Known before the server answers: its first messages may come with the answer.
@@ -148,13 +150,16 @@ class Supply:
             self._close(feed, tap)
 
     def rest(self) -> list[str]:
-        """Let nothing more come from the queues that are shared; their names.
+        """Let nothing more come from the queues that are shared, also not in place of what goes back; their names.
 
         Those that are this worker's own stay as they are: nobody else has room for what is in them.
         """
         shared = [feed for feed in self._feeds.values() if not self._topology.planned(feed.queue).auto_delete]
         for feed in shared:
-            self._narrow(feed, 0)
+            if feed.count:
+                self.shut(feed.queue)
+            else:
+                self._narrow(feed, 0)
         return [feed.queue for feed in shared]
 
     def shut(self, queue: str) -> None:
@@ -164,10 +169,10 @@ class Supply:
             if feed is not None:
                 self._close(feed, tap)
 
-    def drain(self, *queues: str) -> list[int]:
-        """The tags of all that waits here (of these queues, if any are named), which it then does no more."""
+    def drain(self, *queues: str) -> list[tuple[str, Sent]]:
+        """All that waits here (of these queues, if any are named), which it then does no more."""
         feeds = [feed for name, feed in self._feeds.items() if not queues or name in queues]
-        return [sent.tag for feed in feeds for sent in feed.drain()]
+        return [(feed.queue, sent) for feed in feeds for sent in feed.drain()]
 
     # -- changes ---------------------------------------------------------------------------------------------------
 
@@ -186,6 +191,7 @@ class Supply:
         for feed in self._feeds.values():
             feed.taps.clear()
             feed.drain()
+            self._topology.doubt(feed.queue)  # it may have gone with the line
         self._by_tap.clear()
         self._closed.clear()
         self.open.clear()

@@ -36,7 +36,8 @@ GONE_AFTER = 60
 REGISTRY = "skirret.queues"
 """A queue whose messages are the names of queues: AMQP has no way to ask for them."""
 
-REGISTRY_ARGUMENTS: dict[str, Any] = {"x-max-length": 20_000}
+REGISTRY_ARGUMENTS: dict[str, Any] = {"x-queue-type": "classic", "x-max-length": 20_000}
+"""Classic, whatever a virtual host makes by itself: each look returns all notes, and other queues count that."""
 
 
 def dead_queue(queue: str) -> str:
@@ -62,6 +63,7 @@ class Topology:
         self._options = options
         self._find: Callable[[str], Queue | None] = lambda _: None
         self._queues: set[str] = set()
+        self._declared: dict[str, Queue] = {}
         self._exchanges: set[str] = set()
         self._delayed: set[str] = set()
         self._dead: set[str] = set()
@@ -76,13 +78,30 @@ class Topology:
 
     def planned(self, queue: str) -> Queue:
         """How the app declares a queue, or what is made of a name alone."""
-        return self._find(queue) or Queue(name=queue)
+        return self._find(queue) or self._declared.get(queue) or Queue(name=queue)
 
     def forget(self, queue: str) -> None:
         """Somebody deleted it: make it again at its next use, but not at once."""
         self._deleted[queue] = clock.monotonic()
         self._queues.discard(queue)
         self._delayed.discard(queue)
+
+    def doubt(self, queue: str) -> None:
+        """Somebody may have deleted it unseen: look before its next use."""
+        self._queues.discard(queue)
+        self._delayed.discard(queue)
+
+    def doubt_dead(self, queue: str) -> None:
+        """Somebody deleted the place of its dead letters: look before its next use."""
+        self._dead.discard(queue)
+
+    def doubt_all(self) -> None:
+        """Somebody deleted an exchange or a queue of ours: look before each use."""
+        self._queues.clear()
+        self._exchanges.clear()
+        self._delayed.clear()
+        self._dead.clear()
+        self._ladder = False
 
     def _fresh(self) -> None:
         if self._pid != os.getpid():
@@ -113,8 +132,11 @@ class Topology:
         if not name or len(name.encode()) > 250:
             raise ImproperlyConfigured(f"{name!r} is no name for a queue on RabbitMQ: 1 to 250 bytes, please")
         with self._making:
+            self._declared[name] = queue  # so that it is made again as it was, should somebody delete it
             if self.count(name) is None and not self._is_back(name):
                 self._make(queue)
+                if self._exists(ladder.EXIT):  # what waits for a queue of that name must find it
+                    self._aside(_bound(name, ladder.EXIT, ladder.exit_key(name)))
             if name not in self._queues and not queue.auto_delete:
                 self._note(name)
             for way in queue.ways:
@@ -227,6 +249,12 @@ class Topology:
                 return None
             raise in_words(exc, self._store.address) from exc
 
+    def remake(self, exchange: str) -> None:
+        """Make an exchange again with the queues that are bound to it, as far as they were declared here."""
+        for queue in list(self._declared.values()):
+            if any(way.exchange.name == exchange for way in queue.ways):
+                self.declare(queue)
+
     def _exists(self, exchange: str) -> bool:
         try:
             self._store.aside((commands.Exchange.Declare(exchange=exchange, passive=True), commands.Exchange.DeclareOk))
@@ -244,7 +272,7 @@ class Topology:
 
     def _note(self, queue: str) -> None:
         """Write a queue's name down for `names`; a queue of ours without a note works all the same."""
-        with contextlib.suppress(OperationalError):
+        with contextlib.suppress(OperationalError, Refused):
             self._aside(
                 (
                     commands.Queue.Declare(queue=REGISTRY, durable=True, arguments=dict(REGISTRY_ARGUMENTS)),

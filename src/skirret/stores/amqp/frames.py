@@ -110,14 +110,18 @@ def nack(channel: int, tag: int) -> bytes:
 def delivered(payload: bytes) -> Delivered:
     """A ``basic.deliver`` method's fields."""
     at = 5 + payload[4]
-    consumer = payload[5:at].decode()
+    consumer = _name(payload[5:at])
     tag, again = _TAG.unpack_from(payload, at)
     at += 9
     start = at + 1
     at = start + payload[at]
-    exchange = payload[start:at].decode()
+    exchange = _name(payload[start:at])
     start = at + 1
-    return Delivered(consumer, tag, again != 0, exchange, payload[start : start + payload[at]].decode())
+    return Delivered(consumer, tag, again != 0, exchange, _name(payload[start : start + payload[at]]))
+
+
+def _name(data: bytes) -> str:
+    return data.decode(errors="backslashreplace")  # AMQP's short strings are bytes of any kind
 
 
 def settled(payload: bytes) -> tuple[int, bool]:

@@ -89,11 +89,13 @@ class Line:
 
     def _expect(self, kind: type[Any], deadline: clock.Deadline) -> Any:
         while True:
-            for one in self._frames(deadline.left() or 0.0):
+            answer = None
+            for one in self._frames(deadline.left() or 0.0):  # all of them: an alarm may be told behind the answer
                 if one.kind == frames.METHOD:
                     found = self._heard(one.payload)
-                    if isinstance(found, kind):
-                        return found
+                    answer = found if isinstance(found, kind) else answer
+            if answer is not None:
+                return answer
             if deadline.passed():
                 raise Broken("it does not answer the greeting", timed_out=True)
 
@@ -121,7 +123,7 @@ class Line:
             self._socket.settimeout(0.5)
             self._socket.sendall(frames.ALIVE)
         except (OSError, ValueError):
-            pass  # whoever uses the line notices, and says so
+            self.wake()  # half a sign may be out: whoever uses the line notices, and says so
         finally:
             self._signing.release()
 
@@ -152,8 +154,9 @@ class Line:
         if not pending and not self._is_readable(seconds, wake):
             return []
         try:
-            self._socket.settimeout(1.0)
-            data = self._socket.recv(PIECE)
+            with self._signing:  # an encrypted line is one state machine for both directions
+                self._socket.settimeout(1.0)
+                data = self._socket.recv(PIECE)
         except (ssl.SSLWantReadError, TimeoutError):
             return []
         except (OSError, ValueError) as exc:

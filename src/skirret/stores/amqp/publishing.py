@@ -38,7 +38,7 @@ def publish(session: Session, waiting: list[Outgoing], lost: list[Unroutable], s
 
     Args:
         session: whose channel 1 publishes; confirms are turned on at its first use.
-        waiting: the messages; what is confirmed is taken out, so that the rest can be sent by another session.
+        waiting: the messages; what is answered for is taken out, so that the rest can be sent by another session.
         lost: gets those that no queue wanted.
         seconds: the deadline.
 
@@ -74,9 +74,10 @@ def publish(session: Session, waiting: list[Outgoing], lost: list[Unroutable], s
     finally:
         lost += session.returned
         session.returned.clear()
+    waiting[:] = [waiting[tag - first] for tag in sorted(refused)]
     if refused:
         raise OperationalError(
-            f"the server refused to store {len(refused)} of {len(waiting)} messages: a queue is full (x-max-length) or "
+            f"the server refused to store {len(refused)} of {sent} messages: a queue is full (x-max-length) or "
             "has lost the majority of its nodes. The others are stored"
         )
 

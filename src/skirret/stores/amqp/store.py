@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from pamqp import commands
@@ -27,6 +27,8 @@ ASIDE = 2
 
 KEPT_IDLE = 8
 """Idle lines kept for the next call; more are closed."""
+
+CLOSING = 320
 
 CHECK_AFTER = 15.0
 """A line that was idle for so many seconds is asked before it is trusted."""
@@ -141,7 +143,8 @@ class Store:
                         raise
                     session.close(kindly=False)
                     self.forget_idle()
-                if last or isinstance(exc, Refused) or exc.timed_out:
+                # 320 is a node that shuts down: the others of its cluster go on.
+                if last or (exc.code != CLOSING if isinstance(exc, Refused) else exc.timed_out):
                     raise in_words(exc, self.address) from exc
                 continue
             except BaseException:
@@ -172,24 +175,25 @@ class Store:
 
         return self.run(work, seconds)
 
-    def publish(self, messages: Sequence[Outgoing], seconds: float | None = None) -> list[Unroutable]:
+    def publish(self, waiting: list[Outgoing], seconds: float | None = None) -> list[Unroutable]:
         """Store messages, all confirmed; those that no queue wanted are returned.
 
         What was not confirmed when a line broke is sent again on another one: it may then be there twice.
 
+        Args:
+            waiting: the messages; what the server has answered for is taken out, whatever happens to the others.
+            seconds: the deadline, if not the address's.
+
         Raises:
             OperationalError: not all could be confirmed.
+            Refused: the server will not have one of them, such as for an exchange that is not there.
         """
-        waiting = list(messages)
         lost: list[Unroutable] = []
 
         def work(session: Session, left: float) -> None:
             publish(session, waiting, lost, left)
 
-        try:
-            self.run(work, seconds)
-        except Refused as exc:
-            raise in_words(exc, self.address) from exc
+        self.run(work, seconds)
         return lost
 
     # -- facts -----------------------------------------------------------------------------------------------------

@@ -198,11 +198,11 @@ class PublishingPromises(BrokerFixtures):
         with outage(), pytest.raises(OperationalError):
             broker.publish(batch)
         broker.publish(batch)
+        assert sorted(set(ids(take(consumer, 2)))) == ["a", "b"]
         if broker.capabilities.knows_nonces:
-            assert sorted(ids(take(consumer, 2))) == ["a", "b"]
+            self.nothing_comes(consumer)
         else:
-            assert sorted(ids(take(consumer, 3))) == ["a", "a", "b"]
-        self.nothing_comes(consumer)
+            assert ids(consumer.take(5, self.quiet)) in ([], ["a"]), "what was not sent twice is there twice"
 
     @pytest.mark.parametrize("ask", ["declare", "purge", "size", "names", "peek", "delayed", "dead", "broadcast"])
     def test_every_question_to_a_server_that_is_down_raises(
