@@ -74,7 +74,9 @@ def test_a_queue_is_made_again_as_it_was_declared(broker, consumer, other):
 def test_what_waits_for_a_queue_that_is_made_again_finds_it(broker, consumer, other):
     broker.publish([message("later", "q", due=time.time() + 2)])
     other.queue_delete("q")
-    assert take(broker.consumer(["q"], "d" * 32), 1)[0].queue == "q"
+    heir = broker.consumer(["q"], "d" * 32)
+    assert take(heir, 1)[0].queue == "q"
+    heir.close()
 
 
 def test_dead_letters_find_their_place_though_somebody_deleted_it(broker, consumer, other):

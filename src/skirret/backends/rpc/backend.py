@@ -15,10 +15,11 @@ from skirret.backends.rpc.kept import Kept
 from skirret.backends.rpc.letter import outgoing
 from skirret.backends.rpc.mailbox import Mailbox
 from skirret.backends.rpc.queue import ReplyQueue
-from skirret.errors import BackendError, CapabilityError, ImproperlyConfigured, OperationalError
+from skirret.errors import BackendError, CapabilityError, EncodeError, ImproperlyConfigured, OperationalError
 from skirret.message import Record
 from skirret.serializers.registry import get
 from skirret.stores.amqp.address import SCHEMES
+from skirret.stores.amqp.faults import Refused, in_words
 from skirret.stores.amqp.store import Store, store_at
 from skirret.url import Url, parse
 
@@ -127,7 +128,10 @@ class RpcBackend(ResultBackend):
         sendable = [one for one in letters if one is not None]
         if sendable:
             with _as_backend_error():
-                self._store.publish(sendable)
+                try:
+                    self._store.publish(sendable)
+                except Refused as exc:  # one is too large, and will be: no patience helps
+                    raise EncodeError(str(in_words(exc, self._store.address))) from exc
         return [one is not None for one in letters]
 
     def _content_kind(self) -> tuple[str, str]:
