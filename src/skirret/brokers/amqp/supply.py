@@ -191,7 +191,7 @@ class Supply:
         for feed in self._feeds.values():
             feed.taps.clear()
             feed.drain()
-            self._topology.doubt(feed.queue)  # it may have gone with the line
+        self._topology.doubt_all()  # what answers next may be another server, or a new one
         self._by_tap.clear()
         self._closed.clear()
         self.open.clear()
