@@ -97,9 +97,20 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+SERVERS = {"redis-server", "valkey-server", "beam.smp", "epmd"}
+
+
+def name_of(pid: int) -> str:
+    """The name of a process's program, "" if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def worker_children(pid: int) -> tuple[int, list[int]]:
-    """(the template, its children) of a worker."""
-    (template,) = children_of(pid)
+    """(the template, its children) of a worker; it may run in the process of the tests, whose servers are not its."""
+    (template,) = [child for child in children_of(pid) if name_of(child) not in SERVERS]
     return template, children_of(template)
 
 

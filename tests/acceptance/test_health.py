@@ -203,8 +203,14 @@ def test_a_worker_whose_loop_stands_still_fails_its_probes_and_ends_itself(proje
     with project.worker(f"-c 1 --health {port}") as worker:
         assert get(port, "/livez")[0] == 200
         stuck.touch()
-        wait_until(lambda: get(port, "/livez")[0] == 503)
-        assert "the worker's loop has stood still for" in get(port, "/livez")[1]
+        told = []
+
+        def fails() -> bool:
+            told.append(get(port, "/livez"))
+            return told[-1][0] == 503
+
+        wait_until(fails)
+        assert "the worker's loop has stood still for" in told[-1][1]
         assert run("skirret health --timeout 0.2", project.directory, project.env)[0] == 1
         assert worker.wait() == 70
         assert "The worker's own loop has stood still for" in worker.said()

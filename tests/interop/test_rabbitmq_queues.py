@@ -14,7 +14,7 @@ import pytest
 
 from skirret import Binding, Exchange, Queue, Skirret
 from skirret.brokers.base import Consumer
-from skirret.errors import ImproperlyConfigured, OperationalError
+from skirret.errors import ImproperlyConfigured, QueueNotFound
 from tests.servers.rabbitmq_servers import RabbitServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
@@ -196,7 +196,7 @@ def test_our_own_types_say_what_kombus_say(sides):
 
 def test_an_exchange_that_is_not_there_is_named(sides):
     side = sides(["rest"])
-    with pytest.raises(OperationalError, match=r"no such queue or exchange.*nowhere"):
+    with pytest.raises(QueueNotFound, match=r"no such queue or exchange.*nowhere"):
         side.ours.send_task("x", exchange="nowhere", routing_key="y", retry=False)
 
 

@@ -28,9 +28,10 @@ CELERYS_OWN = {"deprecated_settings", "include", "worker_disable_prefetch"}
 
 OTHER_DEFAULTS = {
     "beat_scheduler", "broker_read_url", "broker_write_url", "include", "task_acks_late", "task_default_exchange",
-    "task_reject_on_worker_lost", "worker_autoscaler", "worker_consumer",
+    "task_create_missing_queue_type", "task_default_queue_type", "task_reject_on_worker_lost", "worker_autoscaler",
+    "worker_consumer",
 }  # fmt: skip
-"""Settings that nobody set and whose defaults differ: classes by their names, addresses, late acknowledgement."""
+"""Settings that nobody set and whose defaults differ: classes by their names, addresses, late acks, types of queues."""
 
 
 @pytest.fixture(scope="module")

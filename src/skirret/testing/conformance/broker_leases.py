@@ -40,7 +40,9 @@ class LeasePromises(BrokerFixtures):
         assert sorted(ids(again)) == ["a", "b"]
         assert sorted(one.raw for one in again) == sorted(one.raw for one in first)
         assert {(one.deliveries, one.crashes, one.queue) for one in again} == {(1, 0, queue)}
-        assert again[0].first_delivered == pytest.approx(first[0].first_delivered, abs=0.05)
+        # Where the server gives work back by itself, nobody was there to write that moment down.
+        sooner = 0.05 if broker.capabilities.fences else self.patience
+        assert again[0].first_delivered == pytest.approx(first[0].first_delivered, abs=sooner)
         self.nothing_comes(reaper)
 
     def test_each_message_comes_back_to_its_home_queue_by_name(
