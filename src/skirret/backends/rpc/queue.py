@@ -13,7 +13,6 @@ from skirret.errors import OperationalError
 from skirret.stores.amqp import frames
 from skirret.stores.amqp.faults import Broken, Refused, in_words
 from skirret.stores.amqp.publishing import CHANNEL
-from skirret.stores.amqp.pulse import let_go
 from skirret.stores.amqp.session import Arrived, Session
 from skirret.stores.amqp.store import Store
 
@@ -159,7 +158,6 @@ class ReplyQueue:
         """Let go of the line, whatever its state."""
         session, self._session = self._session, None
         if session is not None:
-            let_go(session.line)
             session.close(kindly=False)
 
     def delete(self) -> None:

@@ -193,11 +193,10 @@ class AmqpConsumer(Consumer):
         moved = [
             self._sending.to(queue, letters.counted(sent.letter, deliveries=_forgiven(sent)), sent.letter.body)
             for queue, sent in counted
-            if sent.letter.content is not None
         ]
         self._sending.send(moved)
-        gone = [sent.tag for _, sent in counted if sent.letter.content is not None]
-        self._answer(gone, [sent.tag for _, sent in unwanted if sent.tag not in set(gone)])
+        gone = {sent.tag for _, sent in counted}
+        self._answer(list(gone), [sent.tag for _, sent in unwanted if sent.tag not in gone])
 
     # -- settling --------------------------------------------------------------------------------------------------
 

@@ -90,16 +90,14 @@ class Fanning:
     def send(self, exchange: str, messages: Sequence[tuple[str, bytes]]) -> None:
         """Send each (routing key, payload) to an exchange; whom it does not reach has missed it."""
         outgoing = [_outgoing(exchange, key, payload) for key, payload in messages]
-        try:
-            self._store.run(lambda session, left: _publish(session, outgoing, left))
-        except Refused as exc:
-            if exc.code != NOT_FOUND:
-                raise in_words(exc, self._store.address) from exc
-            self._run(_declare(exchange))  # nobody ever listened, so that there is nothing to listen to
+        for is_last in (False, True):
             try:
-                self._store.publish(list(outgoing))
-            except Refused as gone:
-                raise in_words(gone, self._store.address) from gone
+                self._store.publish(outgoing)
+                return
+            except Refused as exc:
+                if is_last or exc.code != NOT_FOUND:
+                    raise in_words(exc, self._store.address) from exc
+            self._run(_declare(exchange))  # nobody ever listened, so that there is nothing to listen to
 
     def listen(
         self, exchange: str, keys: Sequence[str], name: str, hears: Callable[[str], bool] = _all
@@ -123,12 +121,6 @@ class Fanning:
             self._store.aside(*calls)
         except Refused as exc:
             raise in_words(exc, self._store.address) from exc
-
-
-def _publish(session: Any, outgoing: list[Outgoing], left: float) -> None:
-    from skirret.stores.amqp.publishing import publish
-
-    publish(session, list(outgoing), [], left)
 
 
 def _declare(exchange: str) -> Calls:

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from skirret.stores.amqp.faults import Broken, Refused, in_words
 from skirret.stores.amqp.publishing import CHANNEL
-from skirret.stores.amqp.pulse import let_go
 from skirret.stores.amqp.session import Arrived, Session
 from skirret.stores.amqp.store import Store
 
@@ -78,7 +77,6 @@ class Lane:
         """Give the session up."""
         session, self._session = self._session, None
         if session is not None:
-            let_go(session.line)
             session.close(kindly=False)
             self._lost()
 
@@ -104,7 +102,6 @@ class Lane:
         session, self._session = self._session, None
         try:
             if session is not None:
-                let_go(session.line)
                 with contextlib.suppress(Broken, Refused):
                     last(session)
                 session.close()
@@ -115,8 +112,8 @@ class Lane:
 
 
 def _collected(session: Session, seconds: float, wake: int) -> list[Arrived]:
-    if not session.arrived and session.pump(seconds, wake):
-        seconds = 0.0
+    if not session.arrived:
+        session.pump(seconds, wake)
     while session.pump(0.0):
         pass
     found = list(session.arrived)

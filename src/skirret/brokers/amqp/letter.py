@@ -115,17 +115,17 @@ def read(arrived: Arrived, *, is_dead: bool = False) -> Letter:
             letter.died = moment.timestamp() if isinstance(moment, datetime) else 0.0
         for name in (*_SERVERS, *_OURS):
             headers.pop(name, None)
-    letter.raw = _envelope(found, *_route(arrived, letter, is_dead))
+    letter.raw = _envelope(found, arrived.body, *_route(arrived, letter, is_dead))
     return letter
 
 
-def _route(arrived: Arrived, letter: Letter, is_dead: bool) -> tuple[bytes, str, str]:
-    """The body, and how the message came to its queue: detours over the ladder or the dead letters are not told."""
+def _route(arrived: Arrived, letter: Letter, is_dead: bool) -> tuple[str, str]:
+    """How the message came to its queue: detours over the ladder or the dead letters are not told."""
     if is_dead:
-        return arrived.body, "", letter.home
+        return "", letter.home
     if arrived.exchange == ladder.EXIT:
-        return arrived.body, "", ladder.plain(arrived.routing_key)
-    return arrived.body, arrived.exchange, arrived.routing_key
+        return "", ladder.plain(arrived.routing_key)
+    return arrived.exchange, arrived.routing_key
 
 
 def _number(value: Any) -> Any:

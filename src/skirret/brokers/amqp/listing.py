@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from pamqp import commands
@@ -139,12 +140,12 @@ def _dead(queue: str, arrived: Arrived) -> Dead:
 
 def chosen(found: Reading, digests: Sequence[str]) -> list[Arrived]:
     """Those messages that the digests name, each once."""
-    wanted = list(digests)
+    wanted = Counter(digests)
     picked: list[Arrived] = []
     for one in found.arrived:
         name = letter.digest(one)
-        if name in wanted:
-            wanted.remove(name)
+        if wanted[name] > 0:
+            wanted[name] -= 1
             picked.append(one)
     return picked
 

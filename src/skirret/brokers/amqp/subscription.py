@@ -12,7 +12,6 @@ from skirret import clock
 from skirret.brokers.subscription import Subscription
 from skirret.stores.amqp.faults import Broken, Refused, in_words
 from skirret.stores.amqp.publishing import CHANNEL
-from skirret.stores.amqp.pulse import let_go
 from skirret.stores.amqp.session import Arrived, Session
 from skirret.stores.amqp.store import Store
 
@@ -100,7 +99,6 @@ class QueueSubscription(Subscription):
     def _drop(self) -> None:
         session, self._session = self._session, None
         if session is not None:
-            let_go(session.line)
             session.close(kindly=False)
 
     def close(self) -> None:

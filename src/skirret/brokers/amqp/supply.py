@@ -165,8 +165,8 @@ class Supply:
     def shut(self, queue: str) -> None:
         """Let nothing more come from one queue, whatever of it is settled."""
         feed = self._feeds.get(queue)
-        for tap in list(feed.taps) if feed is not None else ():
-            if feed is not None:
+        if feed is not None:
+            for tap in list(feed.taps):
                 self._close(feed, tap)
 
     def drain(self, *queues: str) -> list[tuple[str, Sent]]:

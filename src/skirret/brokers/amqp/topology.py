@@ -24,7 +24,7 @@ from skirret.stores.amqp.tables import short_text
 
 logger = loggers.own("skirret.broker")
 
-NOT_FOUND, IN_USE, MISMATCH = 404, 405, 406
+NOT_FOUND = 404
 UNLIMITED = 2**31 - 1
 GONE = 0.3
 """Seconds between the end of a queue that was deleted and its next life. RabbitMQ tells its consumers after some 30 ms,
@@ -83,8 +83,7 @@ class Topology:
     def forget(self, queue: str) -> None:
         """Somebody deleted it: make it again at its next use, but not at once."""
         self._deleted[queue] = clock.monotonic()
-        self._queues.discard(queue)
-        self._delayed.discard(queue)
+        self.doubt(queue)
 
     def doubt(self, queue: str) -> None:
         """Somebody may have deleted it unseen: look before its next use."""
@@ -105,8 +104,8 @@ class Topology:
 
     def _fresh(self) -> None:
         if self._pid != os.getpid():
-            self._queues, self._exchanges, self._delayed, self._dead = set(), set(), set(), set()
-            self._ladder, self._pid, self._making = False, os.getpid(), threading.RLock()
+            self.doubt_all()
+            self._pid, self._making = os.getpid(), threading.RLock()
 
     # -- queues ----------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from skirret import clock
 from skirret.stores.amqp import content, frames
 from skirret.stores.amqp.faults import Broken, Refused
 from skirret.stores.amqp.line import Line
+from skirret.stores.amqp.pulse import let_go
 
 
 @dataclass(slots=True)
@@ -205,6 +206,7 @@ class Session:
 
     def close(self, *, kindly: bool = True) -> None:
         """End the connection; `kindly` says so to the server and waits until it has done what was sent before."""
+        let_go(self.line)
         if kindly:
             self.line.say_goodbye()
         else:

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from pamqp import commands
 
 from skirret import clock
-from skirret.errors import OperationalError
 from skirret.stores.amqp.address import HEARTBEAT, Address, address_of
 from skirret.stores.amqp.faults import Broken, Refused, in_words
 from skirret.stores.amqp.line import Line
@@ -285,5 +284,3 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
-
-__all__ = ["OperationalError", "Store", "store_at"]
