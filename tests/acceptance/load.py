@@ -113,7 +113,8 @@ class LoadedProject(Project):
         """Whether any task began that was sent after a moment of the monotonic clock."""
         with self.promises.open("rb") as file:
             file.seek(max(0, self.promises.stat().st_size - 100_000))
-            lines = [line.split() for line in file.read().decode().splitlines()[1:]]
+            whole = file.read().decode().splitlines(keepends=True)[1:]  # the last may be written just now
+            lines = [line.split() for line in whole if line.endswith("\n")]
         sent = {key for word, key, _, _, at in lines if word == "intent" and float(at) > moment}
         return any(word == "start" and key in sent for word, key, _, _ in self.lines()[-400:])
 
