@@ -80,21 +80,28 @@ class Store:
         for left, node in zip(range(len(nodes), 0, -1), nodes, strict=True):
             try:
                 patience = min((deadline.left() or 0.0) / left, self.address.connecting)
-                line = Line(self.address, node, patience, heartbeat)
-                session = Session(line)
-                session.open_channel(CHANNEL, max(0.05, deadline.left() or 0.0))
+                session = self._session_on(Line(self.address, node, patience, heartbeat), deadline)
             except (Broken, Refused) as exc:
                 refused = isinstance(exc, Refused) and exc.code in {403, 530}  # no other node thinks otherwise
                 if left == 1 or refused:
                     raise
                 continue
             self._last = node
-            self._version = line.version
-            self._identity = str(line.properties.get("cluster_name") or "")
+            self._version = session.line.version
+            self._identity = str(session.line.properties.get("cluster_name") or "")
             if listens:
-                keep_alive(line)
+                keep_alive(session.line)
             return session
         raise AssertionError
+
+    def _session_on(self, line: Line, deadline: clock.Deadline) -> Session:
+        session = Session(line)
+        try:
+            session.open_channel(CHANNEL, max(0.05, deadline.left() or 0.0))
+        except BaseException:
+            session.close(kindly=False)
+            raise
+        return session
 
     def _borrow(self, deadline: clock.Deadline) -> Session:
         if self._pid != os.getpid():
