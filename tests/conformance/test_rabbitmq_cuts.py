@@ -35,7 +35,8 @@ def edges(data: bytes) -> list[int]:
     found: set[int] = {0}
     at = 0
     while at + 7 <= len(data):
-        end = at + 7 + int.from_bytes(data[at + 3 : at + 7]) + 1
+        is_hello = data[at : at + 4] == b"AMQP"  # eight bytes that begin a connection, and no frame
+        end = at + (8 if is_hello else 7 + int.from_bytes(data[at + 3 : at + 7]) + 1)
         found |= {at + 3, (at + 7 + end) // 2, end - 1, end}
         at = end
     return sorted(one for one in found if one < len(data))

@@ -12,7 +12,7 @@ from skirret.brokers.open import open_broker
 from skirret.errors import EncodeError, OperationalError, QueueNotFound
 from skirret.message import Route
 from skirret.outcome import Ack, DeadLetter, Release
-from skirret.testing.conformance.material import eventually, ids, message, messages, take, take_one
+from skirret.testing.conformance.material import Later, eventually, ids, message, messages, take, take_one
 
 
 @pytest.fixture
@@ -190,3 +190,15 @@ def test_all_dead_letters_are_found_where_there_are_many(broker, consumer):
     assert len(letters) == 1500
     assert broker.replay([one.key for one in letters]) == 1500
     assert (broker.size("q").dead, len(take(consumer, 1500))) == (0, 1500)
+
+
+@pytest.mark.parametrize("kind", ["quorum", "classic"])
+def test_whoever_looks_at_dead_letters_while_others_do_sees_them_all(rabbitmq, rabbitmq_host, kind):
+    broker = open_broker(rabbitmq.url_of(rabbitmq_host), {"queue_type": kind})
+    broker.publish(messages(["a", "b"], "q"))
+    consumer = broker.consumer(["q"], "c" * 32)
+    consumer.settle([DeadLetter(tag=one.tag, reason="no") for one in take(consumer, 2)])
+    consumer.close()
+    looks = [Later(lambda: [len(broker.dead("q")) for _ in range(10)]) for _ in range(3)]
+    assert [one.result(20.0) for one in looks] == [[2] * 10] * 3
+    broker.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,10 +27,13 @@ MOST = 20_000
 QUIET = 0.5
 """Seconds without another message after which no more is coming."""
 
-GIVE_BACK = 1.0
-"""Seconds within which what was read is back; if it is not, somebody else took it, or the server is in trouble."""
+TURN = 0.01
+"""Seconds between two looks whether another reader is done: they take turns."""
 
-ACCESS_REFUSED, NOT_FOUND = 403, 404
+GIVE_BACK = 1.0
+"""Seconds within which what was read is back; if it is not, a stranger consumes it, or the server is in trouble."""
+
+NOT_FOUND, RESOURCE_LOCKED = 404, 405
 
 
 class Reading:
@@ -53,16 +57,14 @@ class Reading:
             self._kept -= {one.tag for one in ones}
 
     def give_back(self, deadline: clock.Deadline) -> None:
-        """Return the others to the queue, and wait until they are there: a quorum queue takes its time."""
+        """Return the others to the queue, by the end of the channel, and wait until they are there."""
         if not self._kept:
             return
-        cancel = commands.Basic.Cancel(consumer_tag=READER)
         left = max(0.05, deadline.left() or 0.0)
-        self._session.call(CHANNEL, cancel, commands.Basic.CancelOk, seconds=left)
-        back = b"".join(frames.nack(CHANNEL, tag) for tag in sorted(self._kept, reverse=True))
-        self._session.settle(CHANNEL, back, left)
-        while _count(self._session, self._queue, left) < len(self._kept) and not deadline.passed():
-            time.sleep(0.002)
+        self._session.call(CHANNEL, commands.Channel.Close(200, "", 0, 0), commands.Channel.CloseOk, seconds=left)
+        self._session.open_channel(CHANNEL, left)
+        while _counts(self._session, self._queue, left)[0] < len(self._kept) and not deadline.passed():
+            time.sleep(0.002)  # a quorum queue takes its time
 
 
 @contextlib.contextmanager
@@ -84,38 +86,66 @@ def reading(store: Store, queue: str) -> Iterator[Reading]:
         session.close()
 
 
-def _all(session: Session, queue: str, deadline: clock.Deadline) -> list[Arrived]:
+def _begin(session: Session, queue: str, deadline: clock.Deadline) -> None:
+    """Wait until no other of us reads the queue.
+
+    Quorum queues do not heed that a consumer wants to be alone, and would share the messages out. So whoever reads
+    owns an exclusive queue, which the server drops with its line.
+    """
+    name = f"skirret.reader.{hashlib.sha256(queue.encode()).hexdigest()[:24]}"
+    mine = commands.Queue.Declare(queue=name, exclusive=True)
     while True:
         left = max(0.05, deadline.left() or 0.0)
         try:
-            count = _count(session, queue, left)
-            if not count:
-                return []
-            most = commands.Basic.Qos(0, MOST, False)
-            session.call(CHANNEL, most, commands.Basic.QosOk, seconds=left)
-            consume = commands.Basic.Consume(queue=queue, consumer_tag=READER, exclusive=True, arguments={})
-            session.call(CHANNEL, consume, commands.Basic.ConsumeOk, seconds=left)
+            session.call(CHANNEL, mine, commands.Queue.DeclareOk, seconds=left)
+            return
         except Refused as exc:
-            session.open_channel(CHANNEL, left)
-            if exc.code == NOT_FOUND:
-                return []
-            if exc.code != ACCESS_REFUSED or deadline.passed():
+            if exc.code != RESOURCE_LOCKED or deadline.passed():
                 raise
-            time.sleep(0.01)  # another one reads it: they take turns
-            continue
-        # What another reader just gave back may still be on its way; what was acked by one is not coming.
-        quiet = clock.Deadline(QUIET)
-        while len(session.arrived) < min(count, MOST) and not (deadline.passed() or quiet.passed()):
-            before = len(session.arrived)
-            session.pump(0.1)
-            if len(session.arrived) > before:
-                quiet = clock.Deadline(QUIET)
-        return list(session.arrived)
+            session.open_channel(CHANNEL, left)
+            time.sleep(TURN)
 
 
-def _count(session: Session, queue: str, seconds: float) -> int:
+def _all(session: Session, queue: str, deadline: clock.Deadline) -> list[Arrived]:
+    _begin(session, queue, deadline)
+    left = max(0.05, deadline.left() or 0.0)
+    try:
+        count = _come_back(session, queue, left)
+        if not count:
+            return []
+        most = commands.Basic.Qos(0, MOST, False)
+        session.call(CHANNEL, most, commands.Basic.QosOk, seconds=left)
+        consume = commands.Basic.Consume(queue=queue, consumer_tag=READER, exclusive=True, arguments={})
+        session.call(CHANNEL, consume, commands.Basic.ConsumeOk, seconds=left)
+    except Refused as exc:
+        if exc.code != NOT_FOUND:
+            raise
+        session.open_channel(CHANNEL, left)
+        return []
+    quiet = clock.Deadline(QUIET)
+    while len(session.arrived) < min(count, MOST) and not (deadline.passed() or quiet.passed()):
+        before = len(session.arrived)
+        session.pump(0.1)
+        if len(session.arrived) > before:
+            quiet = clock.Deadline(QUIET)
+    return list(session.arrived)
+
+
+def _come_back(session: Session, queue: str, seconds: float) -> int:
+    """How many messages there are, once a reader whose line broke has given back what it held."""
+    patience = clock.Deadline(GIVE_BACK)
+    while True:
+        count, readers = _counts(session, queue, seconds)
+        if not readers or patience.passed():
+            return count
+        time.sleep(TURN)
+
+
+def _counts(session: Session, queue: str, seconds: float) -> tuple[int, int]:
+    """Messages that nobody holds, and consumers."""
     declared = commands.Queue.Declare(queue=queue, passive=True)
-    return int(session.call(CHANNEL, declared, commands.Queue.DeclareOk, seconds=seconds).message_count)
+    told = session.call(CHANNEL, declared, commands.Queue.DeclareOk, seconds=seconds)
+    return int(told.message_count), int(told.consumer_count)
 
 
 def dead(store: Store, queue: str, limit: int) -> list[Dead]:
