@@ -202,3 +202,14 @@ def test_whoever_looks_at_dead_letters_while_others_do_sees_them_all(rabbitmq, r
     looks = [Later(lambda: [len(broker.dead("q")) for _ in range(10)]) for _ in range(3)]
     assert [one.result(20.0) for one in looks] == [[2] * 10] * 3
     broker.close()
+
+
+def test_a_message_that_is_released_again_and_again_is_not_counted_up_to_a_limit(broker, consumer):
+    """RabbitMQ before 4.3 counts each return to a quorum queue, of which ours dead-letters a message at its 21st."""
+    broker.publish([message("patient", "q")])
+    for _ in range(25):
+        held = take_one(consumer)
+        assert held.deliveries <= 2
+        assert consumer.settle([Release(tag=held.tag)]) == [True]
+    assert ids(take(consumer, 1)) == ["patient"]
+    assert broker.dead("q") == []

@@ -6,7 +6,8 @@ that no task waits behind a long one while another slot is free.
 
 A suspect (a job that may kill its process) runs in a child that holds nothing else. For it the emptiest child is left
 to run dry, or, where a child has many slots, one is made that runs nothing but suspects; the others go on meanwhile. Of
-those that may end the whole worker one runs at a time: an innocent one that ran beside it would be counted as it is.
+those that may end the whole worker (in doubt) one is held at a time: an innocent one that was held beside it would be
+counted as it is.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ HOPELESS = 0.050
 
 SUSPECTS_PATIENCE = 0.5
 """The same for suspects, which need a child that is empty."""
+
+CALM = 0.1
+"""Seconds between the take of a message in doubt and its start, in which others that came with it come to light."""
 
 LOOKAHEAD = 0.020
 """Seconds of work to have at hand beside what the children hold, so that they never wait for the broker."""
@@ -75,6 +79,8 @@ class Dispatcher:
         self._prefetch = prefetch
         self._lean = lean
         self._mean: float | None = None
+        self._leaving: set[int] = set()
+        self._calm_at = 0.0
         self._assigned_at = self._suspected_at = clock.monotonic()
 
     def learn(self, name: str, seconds: float) -> None:
@@ -95,6 +101,23 @@ class Dispatcher:
         self._mark_time()
         for job in jobs:
             (self.suspects if job.alone else self.pending).append(job)
+
+    def crowd(self, jobs: Iterable[Job], children: Iterable[ChildLine]) -> list[Job]:
+        """Those of newly taken jobs that must be back with the broker before one in doubt begins.
+
+        If it ends this worker, each message that is held then is counted: of those in doubt none but itself may be.
+        """
+        doubted = [job for job in jobs if job.doubted]
+        if doubted and not (any(job.doubted for job in self.suspects) or any(map(_runs_a_doubted_one, children))):
+            del doubted[0]
+            self._calm_at = clock.monotonic() + CALM
+        self._leaving.update(job.delivery.tag for job in doubted)
+        return doubted
+
+    def left(self, tags: Iterable[int]) -> None:
+        """These messages are with the broker, so that one in doubt need not wait for them."""
+        if self._leaving:
+            self._leaving.difference_update(tags)
 
     def put_back(self, jobs: Sequence[Job]) -> None:
         """Queue jobs that were taken back, before the others and in order."""
@@ -162,7 +185,7 @@ class Dispatcher:
         """Give suspects to empty children; the others, as a heap by load, are for all other jobs."""
         rooms = sorted(_Room(child) for child in children if child.accepts())
         while self.suspects:
-            if self.suspects[0].doubted and any(_runs_a_doubted_one(child) for child in children):
+            if self.suspects[0].doubted and self._is_crowded(children):
                 break
             room = next((room for room in rooms if self._is_clean(room.child)), None)
             if room is None:
@@ -178,6 +201,11 @@ class Dispatcher:
                 child.send([job])
             self._suspected_at = clock.monotonic()
         return [room for room in rooms if not room.child.isolated]
+
+    def _is_crowded(self, children: Iterable[ChildLine]) -> bool:
+        """Whether a message in doubt would begin beside another one, here or on its way to or from the broker."""
+        is_calm = not self._leaving and clock.monotonic() >= self._calm_at
+        return not is_calm or any(map(_runs_a_doubted_one, children))
 
     def _is_clean(self, child: ChildLine) -> bool:
         return child.held() == 0 and child.unsettled < HOLD_WORK * child.slots
@@ -259,6 +287,7 @@ class Dispatcher:
 
     def drop_foreign(self) -> None:
         """After a fence: what is not acknowledged belongs to others, also where its end was decided here."""
+        self._leaving.clear()
         self.suspects = deque(job for job in self.suspects if job.acked)
         self.pending = deque(job for job in self.pending if job.acked)
 

@@ -19,6 +19,9 @@ from skirret.worker.settle import Records, pause_after
 
 logger = loggers.own("skirret.worker")
 
+CROWDED = 1.0
+"""Seconds for which a message in doubt is put off while another one is held."""
+
 
 class Server(Protocol):
     """What is needed of a fetcher."""
@@ -55,6 +58,11 @@ class Losses:
         # The last one first: each goes to the front of its queue, so that the old order comes out.
         if held:
             self.server.settle([Release(tag=job.delivery.tag) for job in reversed(held)])
+
+    def put_off(self, jobs: Sequence[Job]) -> None:
+        """Give tasks back for a while, uncounted also where the server counts what is released."""
+        due = clock.wall() + CROWDED
+        self.server.settle([Defer(tag=job.delivery.tag, due=due) for job in jobs])
 
     def convict(self, jobs: Sequence[Job], how: str) -> None:
         """Judge tasks that may have ended their process, which was `how` (in words)."""

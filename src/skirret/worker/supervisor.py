@@ -121,6 +121,10 @@ class Supervisor:
         self._begin(jobs)
 
     def _begin(self, jobs: Sequence[Job]) -> None:
+        if crowd := self.dispatcher.crowd(jobs, self.pool.children):
+            jobs = [job for job in jobs if job not in crowd]
+            self.gates.returned(crowd)
+            self.losses.put_off(crowd)
         if logger.isEnabledFor(logging.INFO):
             for job in jobs:
                 logger.info("Task %s[%s] received", job.head.task, job.head.id)
@@ -148,6 +152,7 @@ class Supervisor:
                 continue
             if not carried_out:
                 logger.warning("An outcome came too late: its message had been given to another worker.")
+        self.dispatcher.left(done.tag for done in settlements)
         self.pump()
         self.ending.finish_if_done()
 
@@ -368,9 +373,7 @@ class Supervisor:
             self.fetcher.publish(told.successors)
 
     def _needs_tick(self) -> bool:
-        if self.dispatcher.waiting():
-            return True
-        return any(child.to_be_watched() for child in self.pool.children)
+        return self.dispatcher.waiting() or any(child.to_be_watched() for child in self.pool.children)
 
     def _ticked(self) -> None:
         self._tick = None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from skirret import clock
 from skirret.errors import WorkerLostError
 from skirret.message import Delivery, Record
 from skirret.outcome import Ack, DeadLetter, Defer, Release, Settlement
@@ -16,6 +17,7 @@ from skirret.wire import results
 from skirret.wire.envelope import Head
 from skirret.worker.child.link import Link, Stop
 from skirret.worker.child_line import ChildLine
+from skirret.worker.dispatch import CALM
 from skirret.worker.ending import Phase
 from skirret.worker.fetch import Taken
 from skirret.worker.frames import Outcome
@@ -108,9 +110,9 @@ class Stage:
 
     # -- what happens
 
-    def take(self, *tags: int, name: str = "t", crashes: int = 0) -> None:
-        """Messages come."""
-        pairs = [(Delivery(tag=n, queue="q", raw=b"{}", crashes=crashes), Head(task=name, id=f"id-{n}")) for n in tags]
+    def take(self, *tags: int, name: str = "t", **history: int) -> None:
+        """Messages come, with a history that they have in common."""
+        pairs = [(Delivery(tag=n, queue="q", raw=b"{}", **history), Head(task=name, id=f"id-{n}")) for n in tags]
         self.supervisor.taken(Taken(list(pairs)))
 
     def settle_all(self, flag: bool = True) -> None:
@@ -477,6 +479,36 @@ def test_suspects_that_no_child_can_take_go_back_to_the_broker() -> None:
     stage.take(2, crashes=1)
     stage.until(lambda: kinds(stage.fetched.settlements) == [("Release", 2)])
     stage.close()
+
+
+def test_of_messages_in_doubt_one_is_held_and_it_begins_when_the_others_are_back_with_the_broker() -> None:
+    stage = Stage(count=2)
+    began = clock.monotonic()
+    stage.take(1, 2, 3, deliveries=3)
+    put_off = [(each.tag, each.counted) for each in stage.fetched.settlements if isinstance(each, Defer)]
+    assert put_off == [(2, "no"), (3, "no")]
+    stage.until(lambda: clock.monotonic() > began + CALM)
+    stage.supervisor.pump()
+    assert [held(child) for child in stage.children] == [[], []], "it waits for the others"
+    stage.settle_all()
+    assert [held(child) for child in stage.children] == [[1], []]
+    stage.take(4, deliveries=3)
+    stage.take(5)
+    assert kinds(stage.fetched.settlements) == [("Defer", 4)], "while one runs"
+    assert [held(child) for child in stage.children] == [[1], [5]], "others go on beside it"
+    stage.run(0)
+    stage.settle_all()
+    stage.take(6, deliveries=3)
+    assert [held(child) for child in stage.children] == [[], [5]], "another may come to light"
+    stage.until(lambda: held(stage.children[0]) == [6])
+    stage.close()
+
+
+def test_a_message_in_doubt_begins_anew_after_a_fence_whatever_was_on_its_way_to_the_broker(stage: Stage) -> None:
+    stage.take(1, 2, deliveries=3)
+    stage.supervisor.fenced()
+    stage.take(3, deliveries=3)
+    stage.until(lambda: held(stage.children[0]) == [3])
 
 
 def test_a_stop_gives_suspects_back_too(stage: Stage) -> None:

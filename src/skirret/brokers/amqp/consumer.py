@@ -32,7 +32,7 @@ ADOPTION = 0.7
 """Seconds that a settlement waits for a message that a broken line gave back to its queue."""
 
 FREE_RETURNS = 2
-"""Returns of one message that are left to the server's count: fewer than make a worker suspect it."""
+"""Returns of one message that are left to the server's count: fewer than put it in doubt."""
 
 LAST_WORD = 1.0
 """Seconds for good manners at the end."""
@@ -186,14 +186,10 @@ class AmqpConsumer(Consumer):
     def _give_back(self, unwanted: list[tuple[str, Sent]]) -> None:
         """Return to their queues what nobody began.
 
-        A quorum queue counts each return (before RabbitMQ 4.3). So that a message is not given up for having been sent
-        ahead, one that came back before goes to the end of its queue as a new message with the count that it has.
+        So that a message is not given up for having been sent ahead, one that came back before is moved.
         """
-        counted = [(queue, sent) for queue, sent in unwanted if sent.letter.returns >= FREE_RETURNS]
-        moved = [
-            self._sending.to(queue, letters.counted(sent.letter, deliveries=_forgiven(sent)), sent.letter.body)
-            for queue, sent in counted
-        ]
+        counted = [(queue, sent) for queue, sent in unwanted if _is_moved(sent.letter)]
+        moved = [self._sending.to(queue, letters.counted(sent.letter), sent.letter.body) for queue, sent in counted]
         self._sending.send(moved)
         gone = {sent.tag for _, sent in counted}
         self._answer(list(gone), [sent.tag for _, sent in unwanted if sent.tag not in gone])
@@ -221,8 +217,8 @@ class AmqpConsumer(Consumer):
         released = [held for one, _, held in ours if isinstance(one, Release)]
         for queue in {held.queue for held in released}:
             self._supply.shut(queue)  # or what is released would be sent here again, where there is no room for it
-        gone = [held.tag for one, _, held in ours if not isinstance(one, Release)]
-        self._answer(gone, [held.tag for held in released])
+        back = [held.tag for held in released if not _is_moved(held.letter)]
+        self._answer([held.tag for *_, held in ours if held.tag not in back], back)
         for one, _, mine in told:
             if mine is not None:
                 self._forget(one.tag, mine)
@@ -246,6 +242,8 @@ class AmqpConsumer(Consumer):
         match settlement:
             case Ack():
                 return self._publications(settlement.successors)
+            case Release() if _is_moved(found):
+                return [self._sending.to(held.queue, letters.counted(found), found.body)]
             case Retry():
                 # Its nonce may be the first run's, and a retry is no resend of that.
                 return self._publications([msgspec.structs.replace(settlement.publication, nonce="")])
@@ -333,5 +331,9 @@ class AmqpConsumer(Consumer):
         session.settle(CHANNEL, b"".join(frames.nack(CHANNEL, tag) for tag in tags), LAST_WORD)
 
 
-def _forgiven(sent: Sent) -> int:
-    return max(0, sent.letter.deliveries - FREE_RETURNS)
+def _is_moved(letter: Letter) -> bool:
+    """Whether a message that nobody began goes back as a new one at the end of its queue, with the count that it has.
+
+    A quorum queue counts each return (before RabbitMQ 4.3), as it counts those who died with the message.
+    """
+    return bool(letter.mark) or letter.returns >= FREE_RETURNS
