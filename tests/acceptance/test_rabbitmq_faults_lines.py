@@ -50,10 +50,12 @@ def test_a_server_without_memory_takes_no_messages_and_says_why_while_workers_go
 def test_a_task_that_outlasts_the_servers_patience_runs_once_and_is_acknowledged_once(
     project: RabbitProject, rabbitmq: RabbitServer
 ) -> None:
+    """RabbitMQ 3.10 does not heed what the queue asks for."""
     usual = 1800.0
     rabbitmq.set_consumer_timeout(1.0)
     try:
-        with project.worker("-c 1") as worker:
+        with project.worker("-c 1 --time-limit 3600") as worker:
+            assert "Tasks may run for 3600 s here" in worker.said()
             result = project.send("short", "long", 4.0)
             assert result.get(timeout=20) is None
             wait_until(lambda: not project.left(), 10.0)
@@ -61,7 +63,7 @@ def test_a_task_that_outlasts_the_servers_patience_runs_once_and_is_acknowledged
             assert worker.stop() == 0
     finally:
         rabbitmq.set_consumer_timeout(usual)
-    assert "timed out" in worker.said(), "the server lost its patience"
+    assert "longer than its consumer_timeout allows" in worker.said(), "the server lost its patience"
     assert project.count("start")["long"] == 1
     assert project.left() == {}
 

@@ -369,10 +369,12 @@ class Limits:
         lease: seconds without a beat, observed while the server answered, after which work is taken over.
         beat: seconds between beats.
         deliveries: counted deliveries at which `reap` dead-letters a message; in settlements the worker decides.
+        hold: seconds for which messages may be held, for servers that do not like that; None if nobody knows.
         clock: monotonic seconds; tests pass their own.
     """
 
     lease: float = 30.0
     beat: float = 5.0
     deliveries: int = 10
+    hold: float | None = None
     clock: Callable[[], float] | None = None

@@ -55,7 +55,9 @@ class Rules:
         lease = float(conf.worker_lease)
         self.deliveries = int(conf.worker_delivery_limit)
         # One more for the reaper: a message at our limit is taken once more, so that its failure can be recorded.
-        self.limits = Limits(lease=lease, beat=lease / BEATS_PER_LEASE, deliveries=self.deliveries + 1)
+        longest = max((traits.time_limit or 0.0 for traits in tasks.values()), default=0.0) or None
+        beat = lease / BEATS_PER_LEASE
+        self.limits = Limits(lease=lease, beat=beat, deliveries=self.deliveries + 1, hold=longest)
 
     @classmethod
     def of(cls, manifest: Manifest, *, stores_results: bool, grace: float | None = None) -> Rules:

@@ -8,8 +8,9 @@ from typing import Any
 
 from pamqp import commands
 
+from skirret import loggers
 from skirret.brokers import fanout
-from skirret.brokers.amqp import fanning, letter, listing
+from skirret.brokers.amqp import fanning, letter, listing, patience
 from skirret.brokers.amqp.consumer import AmqpConsumer
 from skirret.brokers.amqp.fanning import Fanning
 from skirret.brokers.amqp.options import Options, options_of
@@ -21,6 +22,8 @@ from skirret.message import Publication
 from skirret.stores.amqp.faults import Refused, in_words
 from skirret.stores.amqp.store import Store, store_at
 from skirret.url import Url
+
+logger = loggers.own("skirret.broker")
 
 _consumers: weakref.WeakSet[AmqpConsumer] = weakref.WeakSet()
 """Who holds messages in this process: the server does not tell."""
@@ -36,6 +39,8 @@ class AmqpBroker(Broker):
 
     def __init__(self, store: Store, options: Options) -> None:
         self._store = store
+        self._options = options
+        self._cautioned = False
         self._topology = Topology(store, options)
         self._sending = Sending(store, self._topology)
         self._fanning = Fanning(store, options.events, options.control)
@@ -152,17 +157,19 @@ class AmqpBroker(Broker):
 
     def consumer(self, queues: Sequence[str], cid: str, *, limits: Limits | None = None) -> AmqpConsumer:
         """A new incarnation; its line stands from now on."""
-        made = AmqpConsumer(
-            self._store,
-            self._topology,
-            self._sending,
-            queues,
-            cid,
-            limits or Limits(),
-            by_priority=self.capabilities.priorities,
-        )
+        limits = limits or Limits()
+        by_priority = self.capabilities.priorities
+        made = AmqpConsumer(self._store, self._topology, self._sending, queues, cid, limits, by_priority=by_priority)
         _consumers.add(made)
+        self._caution(limits.hold)
         return made
+
+    def _caution(self, hold: float | None) -> None:
+        """Say once if tasks may run for longer than the server lets a worker hold their messages."""
+        told = None if self._cautioned else patience.caution(hold, patience.known(self._options, self._store.version))
+        self._cautioned = True
+        if told:
+            logger.warning("%s", told)
 
     def broadcast(self, topic: str, payload: bytes) -> None:
         """Send a hint to those who listen now."""

@@ -26,6 +26,8 @@ class Options:
         like_celery: queues are made with the arguments that Celery gives them and no others, so that its workers and
             clients, which declare their queues whenever they start, are not refused.
         delivery_limit: returns of one message after which a quorum queue that is made here dead-letters it by itself.
+        consumer_timeout: seconds that the server lets a worker hold a message, as the operator says; None if he does
+            not. Queues that are made here ask for it.
         events, control: how the queues of monitors and of nodes are made, with Celery's settings.
     """
 
@@ -34,6 +36,7 @@ class Options:
     max_priority: int | None = None
     like_celery: bool = False
     delivery_limit: int = 20
+    consumer_timeout: float | None = None
     events: Listening = EVENTS
     control: Listening = CONTROL
 
@@ -56,6 +59,7 @@ def options_of(url: Url, options: Mapping[str, Any]) -> Options:
         max_priority=_number(url, given, "queue_max_priority", 255, None),
         like_celery=str(given.get("like_celery") or "no").lower() not in {"no", "0", "false"},
         delivery_limit=_number(url, given, "delivery_limit", 2**31 - 1, 20) or 20,
+        consumer_timeout=_number(url, given, "consumer_timeout", 2**31 - 1, None),
         events=replace(EVENTS, **given.get("event_queue", {})),
         control=replace(CONTROL, **given.get("control_queue", {})),
     )

@@ -12,7 +12,7 @@ from typing import Any
 from pamqp import commands
 
 from skirret import clock, loggers
-from skirret.brokers.amqp import ladder
+from skirret.brokers.amqp import ladder, patience
 from skirret.brokers.amqp.options import Options
 from skirret.brokers.base import Queue
 from skirret.brokers.exchanges import Binding, Exchange
@@ -165,8 +165,10 @@ class Topology:
         if self._options.like_celery:
             if kind == "classic" and "x-queue-type" not in queue.arguments:
                 del arguments["x-queue-type"]
-        elif kind != "stream" and not queue.auto_delete:
-            self._make_safe(queue.name, kind, arguments)
+        elif kind != "stream":
+            arguments.setdefault(patience.ARGUMENT, patience.asked(self._options))
+            if not queue.auto_delete:
+                self._make_safe(queue.name, kind, arguments)
         try:
             self._make_with(queue.name, arguments, durable=queue.durable)
         except OperationalError:

@@ -21,6 +21,15 @@ _ADVICE = {
 }
 
 
+_OVERDUE = "delivery acknowledgement"
+"""What the server says where it has waited for the end of a task for too long."""
+
+_OVERDUE_ADVICE = (
+    "a worker held a message for longer than its consumer_timeout allows, and so it goes to somebody else; raise it in "
+    "rabbitmq.conf, or for the queue by a policy"
+)
+
+
 class Refused(Exception):
     """The server closed a channel or the connection with an error.
 
@@ -56,7 +65,7 @@ class Blocked(Broken):
 def in_words(exc: Broken | Refused, where: object) -> OperationalError:
     """Our error for one of theirs; `where` names the server."""
     if isinstance(exc, Refused):
-        advice = _ADVICE.get(exc.code)
+        advice = _OVERDUE_ADVICE if _OVERDUE in str(exc) else _ADVICE.get(exc.code)
         return OperationalError(f"the {where} refused: {advice} ({exc})" if advice else f"the {where} refused: {exc}")
     if isinstance(exc, Blocked):
         return OperationalError(
