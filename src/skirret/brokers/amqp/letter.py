@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -40,6 +39,8 @@ _SERVERS = (
     "x-opt-rabbitmq-delivery-count",
 )  # fmt: skip
 
+_COUNTING = frozenset(_OURS + _SERVERS)
+
 PROPERTIES = ("message_id", "timestamp", "type", "user_id", "app_id", "cluster_id")
 """Properties of AMQP that an envelope keeps among its own."""
 
@@ -47,8 +48,7 @@ _WRITE = msgspec.json.Encoder(enc_hook=repr, order="sorted").encode
 """Sorted, because RabbitMQ sorts the headers of what it delivers again, and it must be known as the same."""
 
 
-@dataclass(slots=True)
-class Letter:
+class Letter(msgspec.Struct):
     """A message as a consumer holds it. `raw` is kombu's envelope, which is all that the rest of the package sees.
 
     `content` is None where the properties cannot be read: such a message goes to the dead letters as it is.
@@ -99,7 +99,7 @@ def read(arrived: Arrived, *, is_dead: bool = False) -> Letter:
         letter.nonce, found.message_id = found.message_id, None
     letter.returns = counted if isinstance(counted, int) and not is_dead else 0
     death = headers.get("x-death")
-    if any(name.startswith("x-") for name in headers):
+    if not _COUNTING.isdisjoint(headers):
         if headers.get(TRIES) == headers.get("retries", 0):
             letter.deliveries += _number(headers.get(DELIVERIES))
             letter.crashes = _number(headers.get(CRASHES))
@@ -113,7 +113,7 @@ def read(arrived: Arrived, *, is_dead: bool = False) -> Letter:
             letter.reason = f"RabbitMQ gave it up: {death[0].get('reason')}"
             moment = death[0].get("time")
             letter.died = moment.timestamp() if isinstance(moment, datetime) else 0.0
-        for name in (*_SERVERS, *_OURS):
+        for name in _COUNTING:
             headers.pop(name, None)
     letter.raw = _envelope(found, arrived.body, *_route(arrived, letter, is_dead))
     return letter
@@ -210,7 +210,7 @@ def counted(letter: Letter, **counts: Any) -> Content:
         letter: as it was held.
         **counts: what differs from it: deliveries, crashes, first_delivered, reason, died, home.
     """
-    told = replace(letter, **counts)
+    told = msgspec.structs.replace(letter, **counts)
     found = letter.content or Content()
     ours = {
         DELIVERIES: told.deliveries or None, CRASHES: told.crashes or None, FIRST: told.first_delivered or None,
@@ -219,7 +219,7 @@ def counted(letter: Letter, **counts: Any) -> Content:
     headers = {**found.headers, **{name: value for name, value in ours.items() if value is not None}}
     headers[TRIES] = found.headers.get("retries", 0)
     headers[MARK] = secrets.token_hex(8)
-    return replace(found, headers=headers)
+    return msgspec.structs.replace(found, headers=headers)
 
 
 def digest(arrived: Arrived) -> str:
@@ -228,7 +228,7 @@ def digest(arrived: Arrived) -> str:
         found = content.decode(arrived.header)
         names = [name for name in sorted(found.headers) if name not in _SERVERS or name == "x-death"]
         kept = {name: found.headers[name] for name in names}
-        told = content.encode(replace(found, headers=kept), len(arrived.body))
+        told = content.encode(msgspec.structs.replace(found, headers=kept), len(arrived.body))
     except (DecodeError, EncodeError):
         told = arrived.header
     return hashlib.sha256(told + arrived.body).hexdigest()[:24]

@@ -5,16 +5,25 @@ Source of the format: the AMQP 0-9-1 specification, 2.3.5.2 (content header) and
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from struct import Struct, error
 from typing import Any
 
+import msgspec
+
 from skirret.errors import DecodeError
 from skirret.stores.amqp import tables
+from skirret.stores.amqp.shape import Shape, Value
 
 _HEAD = Struct(">HHQH")
+_BODY_SIZE_END = 12
 _BASIC = 60
 _STAMP = Struct(">Q")
+
+KEPT_SHAPES = 400
+"""Shapes of content headers that are kept, one for a size: 5 KB each."""
+
+LARGE = 8192
+"""Bytes of a content header from which on nothing of its kind is kept."""
 
 _SHORT = {
     "content_type": 15, "content_encoding": 14, "correlation_id": 10, "reply_to": 9, "expiration": 8, "message_id": 7,
@@ -23,8 +32,7 @@ _SHORT = {
 """The bits of the properties that are short strings."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Content:
+class Content(msgspec.Struct, kw_only=True):
     """What a message says of itself beside its body; a property that is None is not sent.
 
     Args:
@@ -37,7 +45,7 @@ class Content:
             of at most 255 bytes.
     """
 
-    headers: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, Any] = {}
     content_type: str | None = None
     content_encoding: str | None = None
     delivery_mode: int | None = 2
@@ -58,6 +66,9 @@ _ORDER = (
     "expiration", "message_id", "timestamp", "type", "user_id", "app_id", "cluster_id",
 )  # fmt: skip
 """The properties in the order of their bits, from 15 down."""
+
+_shapes: dict[int, Shape] = {}
+"""The shape of the last content header of a size."""
 
 _seen: dict[str, bytes] = {}
 """Content types and encodings, of which there are few, in bytes."""
@@ -120,7 +131,23 @@ def decode(payload: bytes) -> Content:
     Raises:
         DecodeError: it is not one.
     """
-    found = Content(delivery_mode=None)
+    shape = _shapes.get(len(payload))
+    told = None if shape is None else shape.read(payload)
+    if told is None:
+        shape = _shape_of(payload)
+        told = shape.read(payload) or ({}, {})
+        if len(payload) < LARGE:
+            if len(_shapes) >= KEPT_SHAPES:
+                _shapes.clear()
+            _shapes[len(payload)] = shape
+    properties, headers = told
+    return Content(headers=headers, **{"delivery_mode": None, **properties})
+
+
+def _shape_of(payload: bytes) -> Shape:
+    """Where the values of a content header lie, found field by field."""
+    values: list[Value] = []
+    headers: dict[str, tables.Span] = {}
     try:
         _, _, _, flags = _HEAD.unpack_from(payload)
         at = _HEAD.size
@@ -128,19 +155,39 @@ def decode(payload: bytes) -> Content:
             if not flags & (0x8000 >> place):
                 continue
             if name == "headers":
-                found.headers, at = tables.decode(payload, at)
-            elif name in _SHORT:
-                end = at + 1 + payload[at]
-                if end > len(payload):
-                    raise DecodeError(f"the property {name} ends in the middle")
-                setattr(found, name, payload[at + 1 : end].decode(errors="backslashreplace"))
-                at = end
-            elif name == "timestamp":
-                found.timestamp = _STAMP.unpack_from(payload, at)[0]
-                at += 8
-            else:
-                setattr(found, name, payload[at])
-                at += 1
+                found, at = tables.spans(payload, at)
+                headers = {one.name: one for one in found}
+                told = [one for one in found if one.letter != tables.VOID and one is headers[one.name]]
+                values += [_header(payload, one) for one in told]
+                continue
+            value = _property(payload, at, name)
+            at = value.end
+            if at > len(payload):
+                raise DecodeError(f"the property {name} ends in the middle")
+            values.append(value)
     except (IndexError, error) as exc:
         raise DecodeError(f"the properties end in the middle: {exc}") from exc
-    return found
+    return Shape(payload, _BODY_SIZE_END, values, headers)
+
+
+def _property(payload: bytes, at: int, name: str) -> Value:
+    if name in _SHORT:
+        return Value(name, _words, at + 1, at + 1 + payload[at])
+    if name == "timestamp":
+        return Value(name, _moment, at, at + 8)
+    return Value(name, ord, at, at + 1)
+
+
+def _header(payload: bytes, span: tables.Span) -> Value:
+    read = tables.reader(span.letter)
+    if span.letter == tables.TEXT and isinstance(read(payload[span.start : span.end]), str):
+        read = bytes.decode
+    return Value(span.name, read, span.start, span.end, is_header=True)
+
+
+def _words(data: bytes) -> str:
+    return data.decode(errors="backslashreplace")  # AMQP's short strings are bytes of any kind
+
+
+def _moment(data: bytes) -> int:
+    return int(_STAMP.unpack(data)[0])

@@ -6,16 +6,20 @@ Source of the format: the AMQP 0-9-1 specification, 4.2.5, with RabbitMQ's errat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from struct import Struct, error
-from typing import Any
+from typing import Any, NamedTuple
 
 from skirret.errors import DecodeError, EncodeError
 
 MAX_DEPTH = 32
 """Tables and arrays in one another, at most: deeper ones are hostile."""
+
+TEXT, VOID = ord("S"), ord("V")
+"""Letters of types: text (or any bytes), and none."""
 
 _INT = Struct(">i")
 _LONG = Struct(">q")
@@ -26,10 +30,25 @@ _keys: dict[str, bytes] = {}
 _MAX_KEYS = 500
 
 _FIXED = {
-    b"b": Struct(">b"), b"B": Struct(">B"), b"s": Struct(">h"), b"u": Struct(">H"), b"I": _INT, b"i": _UNSIGNED,
-    b"l": _LONG, b"L": _LONG, b"f": Struct(">f"), b"d": _DOUBLE,
+    ord(letter): packed
+    for letter, packed in {
+        "b": Struct(">b"), "B": Struct(">B"), "s": Struct(">h"), "u": Struct(">H"), "I": _INT, "i": _UNSIGNED,
+        "l": _LONG, "L": _LONG, "f": Struct(">f"), "d": _DOUBLE,
+    }.items()
 }  # fmt: skip
-"""Types of a fixed size, by their letter."""
+"""Numbers, by the letters of their types."""
+
+_SIZES = {
+    **{letter: packed.size for letter, packed in _FIXED.items()},
+    ord("t"): 1,
+    ord("V"): 0,
+    ord("T"): 8,
+    ord("D"): 5,
+}
+"""The sizes of what has always the same, in bytes."""
+
+_SIZED = frozenset(b"SxAF")
+"""Types that have their length before them."""
 
 
 def short_text(text: str) -> bytes:
@@ -115,87 +134,119 @@ def _write_rare(value: Any, parts: list[bytes]) -> None:
         raise EncodeError(f"a header holds {value!r}, which is of no type that AMQP knows")
 
 
+class Span(NamedTuple):
+    """Where the content of a value lies in a table's bytes: its name, the letter of its type, from where to where."""
+
+    name: str
+    letter: int
+    start: int
+    end: int
+
+
 def decode(data: bytes, at: int) -> tuple[dict[str, Any], int]:
     """The table at a place in `data`, and the place behind it.
 
     Raises:
         DecodeError: it is none.
     """
+    found, end = spans(data, at)
+    return {one.name: reader(one.letter)(data[one.start : one.end]) for one in found}, end
+
+
+def spans(data: bytes, at: int) -> tuple[list[Span], int]:
+    """Where the values of the table at a place in `data` lie, and the place behind it.
+
+    Raises:
+        DecodeError: it is none.
+    """
     try:
-        return _read_table(data, at, 0)
+        start, end = _piece(data, at, len(data))
+        return _spans(data, start, end), end
+    except (IndexError, error, ValueError) as exc:
+        raise DecodeError(f"the headers are no AMQP table: {exc}") from exc
+
+
+def reader(letter: int) -> Callable[[bytes], Any]:
+    """What makes values of a type of their contents; it raises DecodeError for what is none."""
+    number = _FIXED.get(letter)
+    if number is not None:
+        return lambda data: number.unpack(data)[0]
+    return partial(_read, letter)
+
+
+def _read(letter: int, data: bytes) -> Any:
+    try:
+        return _value(letter, data, 0)
     except (IndexError, error, ValueError, OverflowError, OSError) as exc:
         raise DecodeError(f"the headers are no AMQP table: {exc}") from exc
 
 
-def _read_table(data: bytes, at: int, depth: int) -> tuple[dict[str, Any], int]:
-    if depth > MAX_DEPTH:
-        raise DecodeError(f"the headers hold tables in more than {MAX_DEPTH} tables")
-    (size,) = _UNSIGNED.unpack_from(data, at)
-    at += 4
-    end = at + size
-    if end > len(data):
-        raise DecodeError("the headers end in the middle")
-    found: dict[str, Any] = {}
+def _spans(data: bytes, at: int, end: int) -> list[Span]:
+    found: list[Span] = []
     while at < end:
         start = at + 1
         at = start + data[at]
         name = data[start:at].decode()
-        kind = data[at]
-        if kind == 0x53:  # S: nearly every header is text
-            (size,) = _UNSIGNED.unpack_from(data, at + 1)
-            start = at + 5
-            at = start + size
-            if at > end:
-                raise DecodeError("a header ends in the middle")
-            found[name] = _text(data[start:at])
-        elif kind == 0x56:  # V
-            found[name] = None
-            at += 1
-        else:
-            found[name], at = _read(data, at, depth)
+        letter = data[at]
+        start, at = _bounds(letter, data, at + 1, end)
+        found.append(Span(name, letter, start, at))
     if at != end:
         raise DecodeError("a header ends in the middle")
-    return found, end
+    return found
 
 
-def _text(data: bytes) -> Any:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data  # AMQP's long strings are bytes of any kind
-
-
-def _read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
-    letter = data[at : at + 1]
-    at += 1
-    fixed = _FIXED.get(letter)
-    if fixed is not None:
-        return fixed.unpack_from(data, at)[0], at + fixed.size
-    match letter:
-        case b"t":
-            return data[at] != 0, at + 1
-        case b"V":
-            return None, at
-        case b"F":
-            return _read_table(data, at, depth + 1)
-        case b"T":
-            return datetime.fromtimestamp(_LONG.unpack_from(data, at)[0], UTC), at + 8
-        case b"D":
-            return Decimal(_INT.unpack_from(data, at + 1)[0]).scaleb(-data[at]), at + 5
-    if letter not in {b"S", b"x", b"A"}:
-        raise DecodeError(f"a header is of the unknown type {letter!r}")
-    (size,) = _UNSIGNED.unpack_from(data, at)
-    at += 4
-    end = at + size
-    if end > len(data):
+def _bounds(letter: int, data: bytes, at: int, end: int) -> tuple[int, int]:
+    size = _SIZES.get(letter)
+    if size is None:
+        if letter not in _SIZED:
+            raise DecodeError(f"a header is of the unknown type {bytes((letter,))!r}")
+        return _piece(data, at, end)
+    if at + size > end:
         raise DecodeError("a header ends in the middle")
-    if letter != b"A":
-        piece = data[at:end]
-        return (_text(piece) if letter == b"S" else piece), end
+    return at, at + size
+
+
+def _piece(data: bytes, at: int, end: int) -> tuple[int, int]:
+    """What has its length before it."""
+    start = at + 4
+    behind = start + _UNSIGNED.unpack_from(data, at)[0]
+    if behind > end:
+        raise DecodeError("a header ends in the middle")
+    return start, behind
+
+
+def _value(letter: int, data: bytes, depth: int) -> Any:
     if depth > MAX_DEPTH:
-        raise DecodeError(f"the headers hold arrays in more than {MAX_DEPTH} arrays")
+        raise DecodeError(f"the headers hold tables and arrays in more than {MAX_DEPTH} others")
+    match letter:
+        case 0x53:  # S
+            try:
+                return data.decode()
+            except UnicodeDecodeError:
+                return data  # AMQP's long strings are bytes of any kind
+        case 0x56:  # V
+            return None
+        case 0x74:  # t
+            return data[0] != 0
+        case 0x46:  # F
+            inside = _spans(data, 0, len(data))
+            return {one.name: _value(one.letter, data[one.start : one.end], depth + 1) for one in inside}
+        case 0x41:  # A
+            return _items(data, depth)
+        case 0x78:  # x
+            return data
+        case 0x54:  # T
+            return datetime.fromtimestamp(_LONG.unpack(data)[0], UTC)
+        case 0x44:  # D
+            return Decimal(_INT.unpack_from(data, 1)[0]).scaleb(-data[0])
+    return _FIXED[letter].unpack(data)[0]
+
+
+def _items(data: bytes, depth: int) -> list[Any]:
     items: list[Any] = []
+    at, end = 0, len(data)
     while at < end:
-        value, at = _read(data, at, depth + 1)
-        items.append(value)
-    return items, end
+        letter = data[at]
+        start, at = _bounds(letter, data, at + 1, end)
+        items.append(_value(letter, data[start:at], depth + 1))
+    return items

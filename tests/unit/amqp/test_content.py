@@ -1,0 +1,92 @@
+"""Content headers are read right, whatever was read before them and taken for their like."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pamqp import header as peer
+
+from skirret.errors import DecodeError
+from skirret.stores.amqp import content
+from skirret.stores.amqp.content import Content
+
+ALIKE = st.sampled_from(["", "ab", "ba", "a", b"\xff\xfe", b"\xff", None, 1, 2, True, False, 1.5, {}, [None], {"a": 1}])
+"""Few values, of few sizes: so that headers of the same size but another kind come one after another."""
+
+HEADERS = st.dictionaries(st.sampled_from(["a", "b", "cc"]), ALIKE, max_size=3)
+CONTENTS = st.builds(
+    Content,
+    headers=HEADERS,
+    priority=st.none() | st.integers(0, 2),
+    delivery_mode=st.none() | st.just(2),
+    correlation_id=st.sampled_from([None, "", "x", "yy"]),
+    reply_to=st.sampled_from([None, "", "x"]),
+    timestamp=st.none() | st.integers(0, 2**64 - 1),
+)
+
+
+def payload_of(told: Content) -> bytes:
+    """In bytes; text that is none is written as RabbitMQ does, as a string of bytes that are no UTF-8."""
+    odd = {name: value for name, value in told.headers.items() if isinstance(value, bytes)}
+    data = content.encode(told, 7)
+    for value in odd.values():
+        data = data.replace(b"x" + len(value).to_bytes(4, "big") + value, b"S" + len(value).to_bytes(4, "big") + value)
+    return data
+
+
+@given(st.lists(CONTENTS, min_size=2, max_size=12))
+def test_what_was_read_before_does_not_matter(some):
+    for told in some:
+        assert content.decode(payload_of(told)) == told
+
+
+@given(st.lists(st.tuples(CONTENTS, st.data()), min_size=1, max_size=6))
+def test_a_byte_that_was_changed_is_seen_however_well_known_the_others_are(some):
+    for told, data in some:
+        whole = payload_of(told)
+        at = data.draw(st.integers(0, len(whole) - 1))
+        changed = whole[:at] + bytes((data.draw(st.integers(0, 255)),)) + whole[at + 1 :]
+        content.decode(whole)
+        quick = _outcome(changed)
+        content._shapes.clear()
+        assert _outcome(changed) == quick
+
+
+def _outcome(payload: bytes) -> object:
+    try:
+        return repr(content.decode(payload))
+    except DecodeError:
+        return DecodeError
+
+
+def test_a_known_kind_is_read_without_looking_at_each_field(monkeypatch):
+    first = Content(headers={"id": "1" * 36, "none": None, "retries": 0}, reply_to="abc", priority=3)
+    second = Content(headers={"id": "2" * 36, "none": None, "retries": 4}, reply_to="xyz", priority=5)
+    content.decode(content.encode(first, 1))
+    monkeypatch.setattr(content, "_shape_of", lambda payload: pytest.fail("looked at each field"))
+    assert content.decode(content.encode(second, 99)) == second
+
+
+def test_few_shapes_are_kept():
+    for size in range(2 * content.KEPT_SHAPES):
+        told = Content(headers={"text": "x" * size})
+        assert content.decode(content.encode(told, 1)) == told
+        assert len(content._shapes) <= content.KEPT_SHAPES
+    content.decode(content.encode(Content(headers={"text": "x" * content.LARGE}), 1))
+    assert max(content._shapes) < content.LARGE
+
+
+def test_a_header_that_comes_twice_counts_as_its_last():
+    data = content.encode(Content(headers={"a": "1", "b": "2"}, priority=1), 1).replace(b"\x01b", b"\x01a")
+    for _ in range(2):
+        assert content.decode(data).headers == {"a": "2"}
+
+
+@given(CONTENTS)
+def test_another_library_reads_what_we_write(told):
+    found = peer.ContentHeader()
+    found.unmarshal(content.encode(told, 7))
+    assert found.body_size == 7
+    assert (found.properties.headers or {}) == told.headers
+    assert found.properties.priority == told.priority
