@@ -55,7 +55,7 @@ def test_the_most_urgent_is_taken_first_and_of_these_the_oldest():
     assert feed.count == 4
     order = []
     while (best := feed.best()) >= 0:
-        order.append(feed.take(best).tag)
+        order += [one.tag for one in feed.take(best, 1)]
     assert order == [2, 3, 4, 1]
 
 

@@ -60,9 +60,10 @@ class Feed:
         """The highest priority that waits here, or -1."""
         return max((priority for priority, found in self.waiting.items() if found), default=-1)
 
-    def take(self, priority: int) -> Sent:
-        """The oldest of a priority."""
-        return self.waiting[priority].popleft()
+    def take(self, priority: int, most: int) -> list[Sent]:
+        """The oldest of a priority, up to so many."""
+        waiting = self.waiting[priority]
+        return [waiting.popleft() for _ in range(min(most, len(waiting)))]
 
     def drain(self) -> list[Sent]:
         """All that waits here, which it then does no more."""

@@ -89,14 +89,18 @@ class Supply:
 
     def next(self, limit: int) -> Iterator[tuple[str, Sent]]:
         """The next messages with their queues: by priority, and within it the queues take turns."""
-        for _ in range(limit):
+        while limit > 0:
             priority = max((feed.best() for feed in self._feeds.values()), default=-1)
             if priority < 0:
                 return
-            name = next(name for name in self._turns if self._feeds[name].best() == priority)
-            self._turns.remove(name)  # who was served goes to the end of the row
-            self._turns.append(name)
-            yield name, self._feeds[name].take(priority)
+            names = [name for name in self._turns if self._feeds[name].best() == priority][:limit]
+            for name in names:
+                self._turns.remove(name)  # who was served goes to the end of the row
+                self._turns.append(name)
+                served = self._feeds[name].take(priority, limit if len(names) == 1 else 1)
+                limit -= len(served)
+                for sent in served:
+                    yield name, sent
 
     # -- the window ------------------------------------------------------------------------------------------------
 

@@ -172,17 +172,24 @@ def _shape_of(payload: bytes) -> Shape:
 
 def _property(payload: bytes, at: int, name: str) -> Value:
     if name in _SHORT:
-        return Value(name, _words, at + 1, at + 1 + payload[at])
+        start, end = at + 1, at + 1 + payload[at]
+        return Value(name, bytes.decode if _is_text(payload[start:end]) else _words, start, end)
     if name == "timestamp":
         return Value(name, _moment, at, at + 8)
     return Value(name, ord, at, at + 1)
 
 
 def _header(payload: bytes, span: tables.Span) -> Value:
-    read = tables.reader(span.letter)
-    if span.letter == tables.TEXT and isinstance(read(payload[span.start : span.end]), str):
-        read = bytes.decode
-    return Value(span.name, read, span.start, span.end, is_header=True)
+    is_text = span.letter == tables.TEXT and _is_text(payload[span.start : span.end])
+    return Value(span.name, bytes.decode if is_text else tables.reader(span.letter), span.start, span.end, True)
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _words(data: bytes) -> str:
