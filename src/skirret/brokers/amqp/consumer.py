@@ -199,7 +199,8 @@ class AmqpConsumer(Consumer):
     def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Publish what follows, confirmed; then acknowledge, and wait until the server has seen it."""
         follow = [self._follow(settlement) for settlement in settlements]
-        self._gather()
+        if any(follow):  # better to hear now than after they are stored that these messages went to others
+            self._gather()
         self._find_lost(settlements)
         first = {one.tag: one for one in reversed(settlements)}  # who settles a message twice has settled it once
         told = [

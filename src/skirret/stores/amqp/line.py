@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import select
-import socket
-import ssl
-import threading
 from typing import Any
 
 from skirret import clock
 from skirret.stores.amqp import frames, tables
 from skirret.stores.amqp.address import Address
 from skirret.stores.amqp.faults import Broken, Refused
+from skirret.stores.amqp.pipe import Pipe
 
 GREETING = b"AMQP\x00\x00\x09\x01"
 FRAME_MAX = 131072
-PIECE = 262144
-"""Bytes that are read in one go."""
 
 _CLIENT: dict[str, Any] = {
     "product": "Skirret",
@@ -55,12 +50,8 @@ class Line:
         self.heartbeat = 0.0
         self.used_at = self.heard_at = clock.monotonic()
         self._left = b""
-        self._signing = threading.Lock()
         deadline = clock.Deadline(seconds)
-        try:
-            self._socket = _connect(address, node, seconds)
-        except OSError as exc:
-            raise Broken(exc, timed_out=isinstance(exc, TimeoutError)) from exc
+        self._pipe = Pipe(address, node, seconds)
         try:
             self._shake_hands(address, deadline, heartbeat)
         except BaseException:
@@ -108,24 +99,19 @@ class Line:
             Broken: the line is gone, or did not take them within `seconds`.
         """
         self.used_at = clock.monotonic()
-        with self._signing:
-            try:
-                self._socket.settimeout(max(0.001, seconds))
-                self._socket.sendall(data)
-            except (OSError, ValueError) as exc:
-                raise Broken(self.blocked or exc, timed_out=isinstance(exc, TimeoutError)) from exc
+        try:
+            self._pipe.send(data, seconds)
+        except Broken as exc:
+            if self.blocked:
+                raise Broken(self.blocked, timed_out=exc.timed_out) from exc
+            raise
 
     def sign(self) -> None:
         """Say that we live, if nobody is writing just now; for the thread of `pulse`."""
-        if not self._signing.acquire(blocking=False):
-            return
         try:
-            self._socket.settimeout(0.5)
-            self._socket.sendall(frames.ALIVE)
-        except (OSError, ValueError):
+            self._pipe.word(frames.ALIVE, 0.5)
+        except Broken:
             self.wake()  # half a sign may be out: whoever uses the line notices, and says so
-        finally:
-            self._signing.release()
 
     # -- in --------------------------------------------------------------------------------------------------------
 
@@ -150,19 +136,11 @@ class Line:
 
     def _frames(self, seconds: float, wake: int = -1) -> list[frames.Frame]:
         self.used_at = clock.monotonic()
-        pending = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
-        if not pending and not self._is_readable(seconds, wake):
-            return []
-        try:
-            with self._signing:  # an encrypted line is one state machine for both directions
-                self._socket.settimeout(1.0)
-                data = self._socket.recv(PIECE)
-        except (ssl.SSLWantReadError, TimeoutError):
-            return []
-        except (OSError, ValueError) as exc:
-            raise Broken(exc) from exc
+        data = self._pipe.receive(seconds, wake)
         if not data:
-            raise Broken("it hung up")
+            if self.heartbeat and clock.monotonic() - self.heard_at > 2.5 * self.heartbeat:
+                raise Broken(f"it was silent for {2.5 * self.heartbeat:.0f} s", timed_out=True)
+            return []
         self.heard_at = clock.monotonic()
         data = self._left + data
         if data[:4] == b"AMQP":
@@ -174,21 +152,6 @@ class Line:
         if len(self._left) > self.frame_max + 8:
             raise Broken("it sends a frame that is larger than was agreed on")
         return found
-
-    def _is_readable(self, seconds: float, wake: int) -> bool:
-        number = self._socket.fileno()
-        if number < 0:
-            raise Broken("it is closed")
-        poll = select.poll()
-        poll.register(number, select.POLLIN)
-        if wake >= 0:
-            poll.register(wake, select.POLLIN)
-        ready = dict(poll.poll(max(0.0, seconds) * 1000.0))
-        if number in ready:
-            return True
-        if not ready and self.heartbeat and clock.monotonic() - self.heard_at > 2.5 * self.heartbeat:
-            raise Broken(f"it was silent for {2.5 * self.heartbeat:.0f} s", timed_out=True)
-        return False
 
     def _heard(self, payload: bytes) -> Any:
         from pamqp import commands
@@ -227,30 +190,11 @@ class Line:
 
     def wake(self) -> None:
         """End the connection under whoever waits on it, so that the wait ends; from any thread of this process."""
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+        self._pipe.shut()
 
     def close(self) -> None:
         """Let go of the socket."""
-        try:
-            self._socket.close()
-        except OSError:
-            pass
-
-
-def _connect(address: Address, node: tuple[str, int], seconds: float) -> socket.socket:
-    plain = socket.create_connection(node, timeout=max(0.001, seconds))
-    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if address.tls is None:
-        return plain
-    try:
-        return address.context().wrap_socket(plain, server_hostname=dict(address.tls).get("server_hostname") or node[0])
-    except BaseException:
-        plain.close()
-        raise
+        self._pipe.close()
 
 
 def _response(address: Address) -> str:

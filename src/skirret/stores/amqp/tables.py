@@ -26,6 +26,8 @@ _LONG = Struct(">q")
 _UNSIGNED = Struct(">I")
 _DOUBLE = Struct(">d")
 
+_BYTES = [bytes((number,)) for number in range(256)]
+
 _keys: dict[str, bytes] = {}
 _MAX_KEYS = 500
 
@@ -60,7 +62,7 @@ def short_text(text: str) -> bytes:
     data = text.encode()
     if len(data) > 255:
         raise EncodeError(f"{text[:40]!r}... has {len(data)} bytes, and AMQP allows 255 there")
-    return bytes((len(data),)) + data
+    return _BYTES[len(data)] + data
 
 
 def encode(table: Mapping[str, Any]) -> bytes:
@@ -69,17 +71,26 @@ def encode(table: Mapping[str, Any]) -> bytes:
     Raises:
         EncodeError: a name of more than 255 bytes, or a value that AMQP does not know.
     """
-    parts: list[bytes] = []
+    parts = [b""]
+    add, size_of, known = parts.append, _UNSIGNED.pack, _keys.get
     for name, value in table.items():
-        key = _keys.get(name)
-        if key is None:
-            key = short_text(name)
-            if len(_keys) < _MAX_KEYS:
-                _keys[name] = key
-        parts.append(key)
-        _write(value, parts)
-    data = b"".join(parts)
-    return _UNSIGNED.pack(len(data)) + data
+        add(known(name) or _key(name))
+        if value is None:
+            add(b"V")
+        elif type(value) is str and value.isascii():
+            add(b"S" + size_of(len(value)))
+            add(value.encode())
+        else:
+            _write(value, parts)
+    parts[0] = size_of(sum(map(len, parts)))
+    return b"".join(parts)
+
+
+def _key(name: str) -> bytes:
+    key = short_text(name)
+    if len(_keys) < _MAX_KEYS:
+        _keys[name] = key
+    return key
 
 
 def _write(value: Any, parts: list[bytes]) -> None:
