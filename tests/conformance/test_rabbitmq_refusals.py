@@ -7,6 +7,8 @@ import pytest
 from skirret import Skirret
 from skirret.brokers.open import open_broker
 from skirret.errors import OperationalError
+from skirret.outcome import Ack
+from skirret.testing.conformance.material import body_of, message, take
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
@@ -47,4 +49,16 @@ def test_an_unknown_certificate_is_told_and_a_known_one_lets_in(rabbitmq, rabbit
     assert "certificate" in said
     broker = open_broker(rabbitmq.tls_url_of(rabbitmq_host), {"ssl": {"ca_certs": str(rabbitmq.certificate)}})
     assert broker.size("q").ready == 0
+    broker.close()
+
+
+def test_an_encrypted_line_carries_more_than_it_takes_at_once(rabbitmq, rabbitmq_host):
+    broker = open_broker(rabbitmq.tls_url_of(rabbitmq_host), {"ssl": {"ca_certs": str(rabbitmq.certificate)}})
+    large = [message(name, "q", body=name.encode() * 3_000_000) for name in "ab"]
+    broker.publish(large)
+    consumer = broker.consumer(["q"], "c" * 32)
+    held = take(consumer, 2)
+    assert [body_of(one.raw) for one in held] == [one.envelope.body for one in large]
+    assert consumer.settle([Ack(tag=one.tag) for one in held]) == [True, True]
+    consumer.close()
     broker.close()
