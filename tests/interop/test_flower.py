@@ -1,4 +1,7 @@
-"""Flower, as it is on the package index, watches and steers our worker on Redis: by its pages and its HTTP API."""
+"""Flower, as it is on the package index, watches and steers our worker: by its pages and its HTTP API.
+
+On RabbitMQ with results on Redis, where Celery's own monitors have both.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import pytest
 
 from tests.acceptance.processes import Program, running
 from tests.interop.fleet import OURS, Fleet, until
+from tests.servers.rabbitmq_servers import RabbitServer
 from tests.servers.redis_servers import RedisServer, free_port, redis_binary
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
@@ -76,16 +80,17 @@ class Flower:
         return self.worker()["stats"]["pool"]["max-concurrency"]
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+@pytest.fixture(scope="module", params=["redis", "rabbitmq"])
+def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     directory = tmp_path_factory.mktemp("flower")
     server = RedisServer(redis_binary(), directory / "redis")
-    fleet = Fleet(server, directory)
-    try:
-        with fleet.clients():
-            yield fleet
-    finally:
-        server.stop()
+    with contextlib.ExitStack() as kept:
+        kept.callback(server.stop)
+        broker = server.url
+        if request.param == "rabbitmq":
+            rabbitmq: RabbitServer = request.getfixturevalue("rabbitmq")
+            broker = rabbitmq.url_of(kept.enter_context(rabbitmq.host()))
+        yield kept.enter_context(Fleet(server, directory, broker, server.url).clients())
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +104,7 @@ def worker(fleet: Fleet) -> Iterator[Program]:
 def flower(fleet: Fleet, worker: Program) -> Iterator[Flower]:
     """Flower, once it sees the worker."""
     port = free_port()
-    command = f"{sys.executable} -m celery -A watch flower --address=127.0.0.1 --port={port} --inspect-timeout=5000"
+    command = f"{sys.executable} -m celery -A watch flower --address=127.0.0.1 --port={port} --inspect-timeout=2000"
     with running(command, fleet.directory, {"FLOWER_UNAUTHENTICATED_API": "true", **fleet.env}) as program:
         flower = Flower(port)
 
