@@ -13,7 +13,7 @@ from skirret import Skirret
 from skirret.events.schema import COMMON, FIELDS
 from tests.interop.fleet import OURS, THEIRS, Fleet, until
 from tests.interop.test_redis_control import COMMANDS, shape
-from tests.servers.rabbitmq_servers import RabbitServer
+from tests.servers.rabbitmq_servers import RabbitServer, binary
 from tests.servers.redis_servers import RedisServer, redis_binary
 
 pytestmark = [
@@ -34,6 +34,7 @@ def fleet(rabbitmq: RabbitServer, tmp_path_factory: pytest.TempPathFactory) -> I
     try:
         with rabbitmq.host() as host:
             fleet = Fleet(rabbitmq, directory, rabbitmq.url_of(host), results.url)
+            fleet.host = host
             fleet.env["FLEET_QUEUES"] = "quorum"
             with (
                 fleet.clients(),
@@ -90,6 +91,32 @@ def test_either_client_steers_both_workers_and_is_told_the_same(fleet):
         replies = control.broadcast(command, arguments, reply=True, timeout=1.0)
         told = {node: value for reply in replies for node, value in reply.items()}
         assert told[OUR_NODE] == told[THEIR_NODE], (command, told)
+
+
+@CLIENTS
+def test_either_client_finds_a_task_and_ends_it_by_its_stamp(fleet, client):
+    stamped = {"stamped_headers": ["batch"], "batch": client}
+    naps = [fleet.client(client).send_task("jobs.nap", (60.0,), queue=side, **stamped) for side in (OURS, THEIRS)]
+    asked, nodes = look(fleet, client), (OUR_NODE, THEIR_NODE)
+
+    def states() -> list[str]:
+        known = asked.query_task(*(nap.id for nap in naps)) or {}
+        return [known.get(node, {}).get(nap.id, [""])[0] for node, nap in zip(nodes, naps, strict=True)]
+
+    until(lambda: states() == ["active"] * 2)
+    control = fleet.client(client).control
+    replies = control.revoke_by_stamped_headers({"batch": client}, terminate=True, reply=True, timeout=1.0)
+    told = {node: value for reply in replies for node, value in reply.items()}
+    assert told[OUR_NODE] == told[THEIR_NODE]
+    for nap in naps:
+        with pytest.raises(Exception, match=r"terminated|revoked"):
+            nap.get(timeout=10)
+    gone = f"gone-{client}"
+    control.revoke(gone)
+    until(lambda: all(gone in (asked.revoked() or {}).get(node, ()) for node in nodes))
+    for command in ("revoked", "report", "memdump"):
+        replies = getattr(asked, command)()
+        assert shape(replies[OUR_NODE]) == shape(replies[THEIR_NODE]), command
 
 
 @CLIENTS
@@ -157,6 +184,32 @@ def test_tasks_of_both_workers_are_followed_by_either_monitor(fleet, monitor, qu
         assert set(event) - {"local_received"} == {*COMMON, *FIELDS[kind]}
     failed = fleet.client(queue).send_task("jobs.fail", ("value", "bad"), queue=queue)
     assert monitor.of(failed.id, "task-failed")["task-failed"]["exception"] == "ValueError('bad')"
+    flaky = fleet.client(queue).send_task("jobs.flaky", (1,), queue=queue)
+    assert "try 0" in monitor.of(flaky.id, "task-succeeded")["task-retried"]["exception"]
+    own = fleet.client(queue).send_task("jobs.progress", queue=queue)
+    event = monitor.of(own.id, "task-progress")["task-progress"]
+    assert (event["done"], event["hostname"]) == (3, f"{queue}@h")
+    expired = fleet.client(queue).send_task("jobs.who", queue=queue, expires=-1)
+    event = monitor.of(expired.id, "task-revoked")["task-revoked"]
+    assert (event["expired"], event["terminated"]) == (True, False)
+
+
+def test_no_queue_for_replies_is_left_after_a_call(fleet):
+    before = fleet.server.queues(fleet.host)
+    assert {f"{node}.celery.pidbox" for node in (OUR_NODE, THEIR_NODE)} <= before
+    assert len(fleet.ours.control.ping()) == 2
+    until(lambda: fleet.server.queues(fleet.host) <= before)
+
+
+def test_commands_are_heard_again_after_the_server_hung_up(fleet):
+    host = binary(fleet.host)
+    closed = fleet.server.ask(
+        '[rabbit_networking:close_connection(Pid, "by a test") || Pid <- rabbit_networking:connections(),'
+        f" [{{_, Host}}, {{_, Facts}}] <- [rabbit_reader:info(Pid, [vhost, client_properties])], Host =:= {host},"
+        ' lists:member({<<"product">>, longstr, <<"Skirret">>}, Facts)]'
+    )
+    assert closed.count("ok") >= 2, "those of our worker at least"
+    until(lambda: {node for reply in fleet.ours.control.ping(timeout=0.5) for node in reply} >= {OUR_NODE}, 15.0)
 
 
 def test_celerys_client_shuts_our_worker_down(fleet):

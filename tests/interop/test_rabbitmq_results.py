@@ -14,7 +14,6 @@ import pytest
 from skirret.errors import RemoteError
 from tests.acceptance.processes import running
 from tests.interop.fleet import OURS, THEIRS, Fleet, until
-from tests.servers.rabbitmq_servers import binary
 
 pytestmark = pytest.mark.filterwarnings("ignore::celery.exceptions.DuplicateTaskNameWarning")  # of earlier fleets
 
@@ -253,8 +252,7 @@ def test_a_task_waits_for_a_task_that_it_sends_and_its_process_leaves_no_queue(r
             with fleet.our_worker(f"{OURS},inner", "-c 2"):
                 asked = fleet.ours.tasks["jobs.outer"].apply_async((20, "inner"), queue=OURS)
                 assert asked.get(timeout=30) == 21
-            queues = rabbitmq.ask(f"[element(4, amqqueue:get_name(Q)) || Q <- rabbit_amqqueue:list({binary(host)})]")
-            found = {name for name in re.findall(r'<<"([^"]*)">>', queues) if re.fullmatch(r"[0-9a-f-]{36}", name)}
+            found = {name for name in rabbitmq.queues(host) if re.fullmatch(r"[0-9a-f-]{36}", name)}
             assert found == {fleet.ours.backend.reply_to}
 
 

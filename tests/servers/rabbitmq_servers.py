@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -250,6 +251,11 @@ class RabbitServer:
         """Set a policy of the queues, or of the exchanges, whose names fit a pattern."""
         words = ", ".join(binary(word) for word in (host, name, pattern, json.dumps(definition)))
         self.ask(f'ok = rabbit_policy:parse_set({words}, 1, {binary(kind)}, <<"tests">>)')
+
+    def queues(self, host: str) -> set[str]:
+        """The names of all queues of a virtual host."""
+        told = self.ask(f"[element(4, amqqueue:get_name(Q)) || Q <- rabbit_amqqueue:list({binary(host)})]")
+        return set(re.findall(r'<<"([^"]*)">>', told))
 
     def messages(self, host: str) -> dict[str, int]:
         """What the queues of a virtual host hold, ready or with a consumer; asked of them, for statistics are late."""
