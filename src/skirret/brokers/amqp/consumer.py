@@ -34,6 +34,9 @@ ADOPTION = 0.7
 FREE_RETURNS = 2
 """Returns of one message that are left to the server's count: fewer than put it in doubt."""
 
+JUST_NOW = 0.05
+"""Seconds for which a sign of the server holds."""
+
 LAST_WORD = 1.0
 """Seconds for good manners at the end."""
 
@@ -291,8 +294,9 @@ class AmqpConsumer(Consumer):
     # -- the rest --------------------------------------------------------------------------------------------------
 
     def beat(self) -> bool:
-        """Ask the server for a sign; True, because it takes nothing from who answers."""
-        self._lane.tell(b"")
+        """Ask the server for a sign, unless it gave one just now; True, because it takes nothing from who answers."""
+        if not self._lane.heard_within(JUST_NOW):
+            self._lane.tell(b"")
         return True
 
     def reap(self) -> int:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from skirret import clock
 from skirret.stores.amqp.faults import Broken, Refused, in_words
 from skirret.stores.amqp.publishing import CHANNEL
 from skirret.stores.amqp.session import Arrived, Session
@@ -73,6 +74,10 @@ class Lane:
         """What arrived, waiting for the first for so long, or until somebody interrupts."""
         return self.do(lambda session, _: _collected(session, seconds, self._read))
 
+    def heard_within(self, seconds: float) -> bool:
+        """Take in what came; whether the server was heard in the last so many seconds."""
+        return self.do(lambda session, _: _pumped(session).line.heard_at > clock.monotonic() - seconds)
+
     def drop(self) -> None:
         """Give the session up."""
         session, self._session = self._session, None
@@ -114,8 +119,12 @@ class Lane:
 def _collected(session: Session, seconds: float, wake: int) -> list[Arrived]:
     if not session.arrived:
         session.pump(seconds, wake)
-    while session.pump(0.0):
-        pass
-    found = list(session.arrived)
+    found = list(_pumped(session).arrived)
     session.arrived.clear()
     return found
+
+
+def _pumped(session: Session) -> Session:
+    while session.pump(0.0):
+        pass
+    return session
