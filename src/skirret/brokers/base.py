@@ -175,6 +175,8 @@ class Consumer(ABC):
 
     cid: str
     fenced: bool = False
+    portion: int = 1000
+    """How many messages to ask for at once: while a `take` reads them, no outcome is settled."""
 
     @abstractmethod
     def take(self, limit: int, timeout: float) -> list[Delivery]:

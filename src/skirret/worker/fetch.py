@@ -314,12 +314,13 @@ class Fetcher(threading.Thread):
 
     def _take(self, consumer: Consumer, patience: float) -> None:
         self._rests = False
-        deliveries = consumer.take(self._wanted, patience)
+        wanted = min(self._wanted, consumer.portion)
+        deliveries = consumer.take(wanted, patience)
         if not deliveries:
             if consumer.fenced:
                 self._fence()
             return
-        if len(deliveries) < self._wanted:
+        if len(deliveries) < wanted:
             self._lull_until = clock.monotonic() + LULL
         self._wanted = 0
         self.takes += 1

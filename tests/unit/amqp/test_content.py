@@ -60,6 +60,12 @@ def _outcome(payload: bytes) -> object:
         return DecodeError
 
 
+@given(CONTENTS, st.binary(max_size=40))
+def test_the_priority_is_found_without_the_headers(told, hostile):
+    assert content.priority_of(payload_of(told)) == (told.priority or 0)
+    assert 0 <= content.priority_of(hostile) <= 255
+
+
 def test_a_known_kind_is_read_without_looking_at_each_field(monkeypatch):
     first = Content(headers={"id": "1" * 36, "none": None, "retries": 0}, reply_to="abc", priority=3)
     second = Content(headers={"id": "2" * 36, "none": None, "retries": 4}, reply_to="xyz", priority=5)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skirret.brokers.amqp.feed import EXACT, Feed, Sent, Tap
-from skirret.brokers.amqp.letter import Letter
+from skirret.stores.amqp import content
+from skirret.stores.amqp.session import Arrived
 
 
 def feed_of(*taps: tuple[int, int]) -> Feed:
@@ -14,7 +15,8 @@ def feed_of(*taps: tuple[int, int]) -> Feed:
 
 
 def sent(tag: int, priority: int = 0) -> Sent:
-    return Sent(tag, Letter(raw=b"", body=b"", content=None, priority=priority))
+    header = content.encode(content.Content(headers={"id": str(tag)}, priority=priority), 0)
+    return Sent(Arrived("tap", tag, False, "", "q", header, b""))
 
 
 def test_a_small_window_is_exactly_as_wide_as_needed():

@@ -64,6 +64,8 @@ class AmqpConsumer(Consumer):
         by_priority: whether messages have priorities.
     """
 
+    portion = 200  # 4 ms of reading
+
     def __init__(
         self,
         store: Store,
@@ -122,10 +124,27 @@ class AmqpConsumer(Consumer):
             grown = supply.count < limit and supply.is_starved and supply.widen(limit, starved=True)
             if grown:
                 continue
-            if supply.count or interrupted or (deadline.passed() and is_sure):
-                break
+            found = self._next(limit)
+            if found or interrupted or (deadline.passed() and is_sure):
+                return found
             self._gather(min(1.0, deadline.left() or 0.0))
-        return [self._hold(queue, sent) for queue, sent in supply.next(limit)]
+
+    def _next(self, limit: int) -> list[Delivery]:
+        """The next messages of those that are here, read only now: what is read beforehand would let others wait."""
+        found: list[Delivery] = []
+        for queue, sent in self._supply.next(limit):
+            if not sent.arrived.redelivered and self._resends.is_one(queue, sent.letter.nonce):
+                self._repeated.append(sent.tag)
+            elif sent.letter.deliveries >= self._limits.deliveries:
+                self._doomed.append((queue, sent))
+            else:
+                found.append(self._hold(queue, sent))
+        if found:
+            with contextlib.suppress(OperationalError):  # it is tried again, or all is back at the server
+                self._clear()
+        else:
+            self._clear()
+        return found
 
     def _hold(self, queue: str, sent: Sent) -> Delivery:
         tag = next(self._tags)
@@ -138,16 +157,13 @@ class AmqpConsumer(Consumer):
         )  # fmt: skip
 
     def _gather(self, seconds: float = 0.0) -> None:
-        """Put what came where it belongs: to its queue's supply, to who held it before, or to the dead letters."""
-        for feed, sent, again in self._supply.arrive(self._lane.collect(seconds)):
-            if again and self._adopt(feed.queue, sent):
-                continue
-            if not again and self._resends.is_one(feed.queue, sent.letter.nonce):
-                self._repeated.append(sent.tag)
-            elif sent.letter.deliveries >= self._limits.deliveries:
-                self._doomed.append((feed.queue, sent))
-            else:
+        """Put what came where it belongs: to who held it before, or to its queue's supply."""
+        for feed, sent in self._supply.arrive(self._lane.collect(seconds)):
+            if not (self._lost and sent.arrived.redelivered and self._adopt(feed.queue, sent)):
                 feed.add(sent)
+
+    def _clear(self) -> None:
+        """Settle what nobody shall have: what a publisher sent twice, and what came back too often."""
         if self._repeated:
             self._answer(self._repeated, [])
             self._repeated.clear()

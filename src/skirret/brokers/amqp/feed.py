@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from skirret.brokers.amqp import letter as letters
 from skirret.brokers.amqp.letter import Letter
+from skirret.stores.amqp.content import priority_of
+from skirret.stores.amqp.session import Arrived
 
 EXACT = 16
 """Windows up to this are exactly as wide as needed, so that nothing waits behind long tasks; wider ones double."""
@@ -26,12 +29,23 @@ class Tap:
     open: int = 0
 
 
-@dataclass(slots=True, eq=False)
 class Sent:
-    """A message that the server sent and that nobody took yet."""
+    """A message that the server sent and that nobody took yet. It is read when somebody asks for its `letter`."""
 
-    tag: int
-    letter: Letter
+    __slots__ = ("_letter", "arrived", "priority", "tag")
+
+    def __init__(self, arrived: Arrived) -> None:
+        self.arrived = arrived
+        self.tag = arrived.tag
+        self.priority = priority_of(arrived.header)
+        self._letter: Letter | None = None
+
+    @property
+    def letter(self) -> Letter:
+        """What it says."""
+        if self._letter is None:
+            self._letter = letters.read(self.arrived)
+        return self._letter
 
 
 @dataclass(slots=True, eq=False)
@@ -54,7 +68,7 @@ class Feed:
 
     def add(self, sent: Sent) -> None:
         """One more came."""
-        self.waiting.setdefault(sent.letter.priority, deque()).append(sent)
+        self.waiting.setdefault(sent.priority, deque()).append(sent)
 
     def best(self) -> int:
         """The highest priority that waits here, or -1."""

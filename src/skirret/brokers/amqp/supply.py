@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pamqp import commands
 
 from skirret import clock
-from skirret.brokers.amqp import letter as letters
 from skirret.brokers.amqp.feed import Feed, Sent, Tap
 from skirret.brokers.amqp.lane import Lane
 from skirret.brokers.amqp.topology import Topology
@@ -64,17 +63,14 @@ class Supply:
 
     # -- in --------------------------------------------------------------------------------------------------------
 
-    def arrive(self, arrived: Sequence[Arrived]) -> list[tuple[Feed, Sent, bool]]:
-        """Note all that came since the last call: its feed, the message, whether the server delivered it before.
-
-        It waits nowhere yet.
-        """
-        found: list[tuple[Feed, Sent, bool]] = []
+    def arrive(self, arrived: Sequence[Arrived]) -> list[tuple[Feed, Sent]]:
+        """Note all that came since the last call: its feed, and the message, which waits nowhere yet."""
+        found: list[tuple[Feed, Sent]] = []
         for came in arrived:
             feed, tap = self._by_tap[came.consumer]
             tap.open += 1
             self.open[came.tag] = tap
-            found.append((feed, Sent(came.tag, letters.read(came)), came.redelivered))
+            found.append((feed, Sent(came)))
         for name in self._closed:  # what they sent last came before the server said that they are closed
             self._by_tap.pop(name, None)
         self._closed.clear()

@@ -18,6 +18,7 @@ _HEAD = Struct(">HHQH")
 _BODY_SIZE_END = 12
 _BASIC = 60
 _STAMP = Struct(">Q")
+_LENGTH = Struct(">I")
 
 KEPT_SHAPES = 400
 """Shapes of content headers that are kept, one for a size: 5 KB each."""
@@ -123,6 +124,26 @@ def encode(content: Content, size: int) -> bytes:
 def size_of(payload: bytes) -> int:
     """The size of the body that a content header announces, in bytes."""
     return int(_HEAD.unpack_from(payload)[2])
+
+
+def priority_of(payload: bytes) -> int:
+    """The priority alone, without reading the headers before it; 0 if there is none, or nothing can be read."""
+    try:
+        flags = payload[12] << 8 | payload[13]
+        if not flags & 0x0800:
+            return 0
+        at = _HEAD.size
+        if flags & 0x8000:
+            at += 1 + payload[at]
+        if flags & 0x4000:
+            at += 1 + payload[at]
+        if flags & 0x2000:
+            at += 4 + _LENGTH.unpack_from(payload, at)[0]
+        if flags & 0x1000:
+            at += 1
+        return payload[at]
+    except (IndexError, error):
+        return 0
 
 
 def decode(payload: bytes) -> Content:
