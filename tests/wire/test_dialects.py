@@ -210,6 +210,12 @@ def test_yaml_is_the_same_in_both_directions(value):
     assert serializers.loads(kombus[2].encode(), *kombus[:2], ["yaml"]) == value
 
 
+@pytest.mark.parametrize("part", ["x", "e", "-", ".", "b0", "1.2.", "0x", "1:", "_"])
+def test_a_long_word_in_yaml_is_no_number_for_looking_like_one(part):
+    value = [part * 5000 + ("z" if part == "1:" else "")]
+    assert serializers.loads(serializers.dumps(value, "yaml")[2], "application/x-yaml", "utf-8", ["yaml"]) == value
+
+
 def test_yaml_of_shared_parts_is_read():
     part = ["x"]
     body = kombu_serialization.dumps([part, part, {"k": part}], "yaml")[2].encode()

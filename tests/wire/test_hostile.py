@@ -283,6 +283,7 @@ YAML_BOMBS = {
     "deep blocks": b"\n".join(b" " * n + b"- " for n in range(300)) + b"x",
     "python": b"!!python/object/apply:os.system ['id']",
     "sexagesimal": b"a: " + b"1:" * 100_000 + b"1",
+    "sexagesimal by its tag": b"a: !!int '" + b"1:" * 200_000 + b"1'",
     "too long": b"a: " + b"x" * 2 * 10**6,
 }
 

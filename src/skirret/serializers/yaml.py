@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import yaml
@@ -16,7 +15,7 @@ CONTENT_ENCODING = "utf-8"
 MAX_BYTES = 1024 * 1024
 """PyYAML reads about 1 MiB a second, so that more would stop a worker."""
 
-_NUMBER = re.compile(r"[-+0-9._:xobeE]+")
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 # libyaml is several times faster; PyYAML's wheels have it.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -88,8 +87,15 @@ def _check_scalar(event: Any, limits: Limits) -> None:
     text: str = event.value
     if event.implicit[0] and text == "<<":
         raise DecodeError("refused: merge keys, which can grow without bound")
-    if len(text) > limits.digits and event.implicit[0] and _NUMBER.fullmatch(text):
+    if len(text) > limits.digits and _is_number(event, text):
         raise DecodeError(f"refused: a number of more than {limits.digits} digits")
+
+
+def _is_number(event: Any, text: str) -> bool:
+    if not event.implicit[0]:
+        return event.tag in _NUMBERS
+    found = _LOADER.yaml_implicit_resolvers.get(text[0], ())
+    return any(tag in _NUMBERS and pattern.match(text) for tag, pattern in found)
 
 
 SERIALIZER = Serializer("yaml", dumps, loads, CONTENT_TYPE, CONTENT_ENCODING)
