@@ -8,6 +8,7 @@ import pytest
 
 from tests.acceptance.processes import run, running
 from tests.integrations.programs import EXAMPLES, PYTHON, copied, well, worker
+from tests.servers.rabbitmq_servers import RabbitServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -113,3 +114,28 @@ def test_djangos_own_tasks_run_in_our_workers(project: Path, pool: str) -> None:
     with worker(f"{WORKER} -P {pool} -c 2 -Q from-celery,other", project):
         said = well("native_client.py", project)
         assert "all well" in said
+
+
+def test_djangos_own_tasks_run_where_no_result_can_be_read_and_say_so(
+    project: Path, rabbitmq: RabbitServer, rabbitmq_host: str
+) -> None:
+    """Results of rpc:// are messages to who sent the task, and Django reads them from any process."""
+    env = {"SKIRRET_BROKER_URL": rabbitmq.url_of(rabbitmq_host), "SKIRRET_RESULT_BACKEND": "rpc://"}
+    program = f"""
+import os, django
+os.environ |= {{"DJANGO_SETTINGS_MODULE": "config.settings", **{env!r}}}
+django.setup()
+from jobs import native
+from skirret.integrations.django.tasks_api import TaskResultDoesNotExist, task_backends
+backend = task_backends["default"]
+sent = native.add.enqueue(2, y=3)
+try:
+    backend.get_result(sent.id)
+except TaskResultDoesNotExist:
+    print("readable:", backend.supports_get_result)
+"""
+    (project / "sender.py").write_text(program)
+    with worker(f"{WORKER} -c 1", project, **env) as running_worker:
+        assert "readable: False" in well("sender.py", project)
+        running_worker.wait_until_it_says("succeeded", timeout=20)
+        assert "ERROR" not in running_worker.said()

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from skirret.app.current import app_or_default
-from skirret.integrations.django import running
+from skirret.integrations.django import records, running
 from skirret.integrations.django.records import TaskRecord, kept
 from skirret.integrations.django.tasks_api import BaseTaskBackend, TaskResultDoesNotExist, task_enqueued
 from skirret.meta import ResultMeta
@@ -36,8 +36,8 @@ class SkirretBackend(BaseTaskBackend):
 
     @property
     def supports_get_result(self) -> bool:
-        """Whether results are kept: the app needs a result store."""
-        return bool(self.app.backend.enabled)
+        """Whether results are kept: the app needs a result store, and one that everybody reads."""
+        return records.kept_by(self.app)
 
     @property
     def app(self) -> Any:
@@ -67,7 +67,7 @@ class SkirretBackend(BaseTaskBackend):
         self.validate_task(task)
         record, result = self._new(task, args, kwargs)
         app = self.app
-        if app.backend.enabled:
+        if records.kept_by(app):
             await sync_to_async(record.keep, thread_sensitive=False)(app)
         await self._runner(task).aapply_async(**self._call(task, record))
         await sync_to_async(task_enqueued.send, thread_sensitive=True)(type(self), task_result=result)
@@ -80,7 +80,7 @@ class SkirretBackend(BaseTaskBackend):
             TaskResultDoesNotExist: none with this id is known, or it expired.
         """
         app = self.app
-        record = kept(app, str(result_id))
+        record = kept(app, str(result_id)) if records.kept_by(app) else None
         if record is None:
             raise TaskResultDoesNotExist(result_id)
         return record.result(app.reader.meta(record.id))
@@ -103,7 +103,7 @@ class SkirretBackend(BaseTaskBackend):
 
     def _send(self, task: Any, record: TaskRecord, result: Any) -> None:
         app = self.app
-        if app.backend.enabled:
+        if records.kept_by(app):
             record.keep(app)
         self._runner(task).apply_async(**self._call(task, record))
         task_enqueued.send(type(self), task_result=result)

@@ -79,6 +79,11 @@ class TaskRecord:
         return made
 
 
+def kept_by(app: ConnectedApp) -> bool:
+    """Whether records can be kept: in a result store that everybody reads, not in messages to who sent the task."""
+    return bool(app.backend.enabled and app.backend.shared)
+
+
 def kept(app: ConnectedApp, id: str) -> TaskRecord | None:
     """The record of an enqueued task; None if there is none, or it expired."""
     meta = app.reader.meta(_key(id))

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from skirret import states
 from skirret.app.declaring import shared_task
-from skirret.integrations.django.records import TaskRecord, ended, kept
+from skirret.integrations.django.records import TaskRecord, ended, kept, kept_by
 from skirret.integrations.django.tasks_api import (
     TaskContext,
     named,
@@ -54,7 +54,7 @@ async def run_async(self: Any, path: str, backend: str, args: list[Any], kwargs:
 def _begin(runner: Any, path: str, backend: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
     app, request, now = runner.app, runner.request, timezone.now().isoformat()
     task = named(path)
-    record = kept(app, request.id) if app.backend.enabled else None
+    record = kept(app, request.id) if kept_by(app) else None
     if record is None:
         record = TaskRecord(
             id=request.id, path=path, args=args, kwargs=kwargs, backend=backend, priority=task.priority,
@@ -63,7 +63,7 @@ def _begin(runner: Any, path: str, backend: str, args: list[Any], kwargs: dict[s
     record.started_at = record.started_at or now
     record.last_attempted_at = now
     record.workers.append(request.hostname or "")
-    if app.backend.enabled:
+    if kept_by(app):
         record.keep(app)
     result = record.result(ResultMeta(task_id=record.id, status=states.STARTED))
     task_started.send(type(task_backends[backend]), task_result=result)
