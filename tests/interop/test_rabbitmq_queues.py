@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,9 @@ import pytest
 
 from skirret import Binding, Exchange, Queue, Skirret
 from skirret.brokers.base import Consumer
-from skirret.errors import ImproperlyConfigured, QueueNotFound
+from skirret.errors import ImproperlyConfigured, QueueNotFound, Reject
+from skirret.testing.conformance.material import eventually
+from skirret.testing.worker import worker
 from tests.servers.rabbitmq_servers import RabbitServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
@@ -162,6 +165,58 @@ def test_a_delayed_broadcast_reaches_each_worker(sides):
     took = [sides(["rest", Queue.broadcast("reload")]).worker() for _ in range(2)]
     sender.ours.send_task("cache", queue="reload", countdown=1)
     assert [one(4.0 if not number else 0.3) for number, one in enumerate(took)] == [[("reload", "cache")]] * 2
+
+
+class Heard:
+    """Workers in this process, each with a queue of its own of one broadcast.
+
+    Args:
+        side: makes an app.
+    """
+
+    def __init__(self, side: Callable[..., Side]) -> None:
+        self.runs: list[tuple[str, int]] = []
+        shared = {"coordination_url": "memory://heard"}
+        self.apps = [side(["rest", Queue.broadcast("reload")], **shared).ours for _ in range(2)]
+        for app, name in zip(self.apps, "ab", strict=True):
+            self._define(app, name)
+
+    def _define(self, app: Skirret, name: str) -> None:
+        @app.task(name="odd", bind=True)
+        def odd(task: Any, how: str) -> None:
+            self.runs.append((name, task.request.retries))
+            if name == "a" and not task.request.retries:
+                raise task.retry(countdown=0) if how == "retry" else Reject("no")
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[list[Skirret]]:
+        for app in self.apps:
+            app.broker.declare(list(app.queues.values()))
+        with worker(self.apps[0]), worker(self.apps[1]):
+            yield self.apps
+
+
+def test_a_broadcast_that_is_retried_goes_to_all_again_as_with_celery(sides):
+    heard = Heard(sides)
+    with heard.working() as (app, _):
+        app.send_task("odd", ("retry",), queue="reload")
+        eventually(lambda: len(heard.runs) == 4)
+    assert sorted(heard.runs) == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+
+
+def test_dead_letters_of_a_broadcast_are_kept_under_its_name_and_go_back_to_all(sides, rabbitmq, rabbitmq_host):
+    heard = Heard(sides)
+    with heard.working() as (app, _):
+        app.send_task("odd", ("reject",), queue="reload")
+        eventually(app.broker.dead)
+    (dead,) = sides(["rest"]).ours.broker.dead()
+    assert (dead.queue, dead.reason) == ("reload", "rejected by the task: no")
+    left = {name for name in rabbitmq.queues(rabbitmq_host) if "bcast" in name}
+    assert left == {app.queues["reload"].name for app in heard.apps}, "which go by themselves"
+    heard.runs.clear()
+    with heard.working() as (app, _):
+        assert app.broker.replay([dead.key]) == 1
+        eventually(lambda: len(heard.runs) == 2)
 
 
 def test_a_worker_without_room_keeps_its_own_queue(sides, channel):

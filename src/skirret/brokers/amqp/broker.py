@@ -126,7 +126,8 @@ class AmqpBroker(Broker):
 
     def dead(self, queue: str | None = None, limit: int = 100) -> list[Dead]:
         """Dead letters, the last buried first."""
-        queues = self.names() if queue is None else [queue]
+        homes = listing.names(self._store) if queue is None else [queue]
+        queues = [home for home in homes if self._topology.count(dead_queue(home)) is not None]
         found = [one for name in queues for one in listing.dead(self._store, name, limit)]
         return sorted(found, key=lambda one: -one.died)[:limit]
 
@@ -138,7 +139,7 @@ class AmqpBroker(Broker):
                 picked = listing.chosen(found, names)
                 read = [letter.read(one, is_dead=True) for one in picked]
                 fresh = [(one.content, one.body) for one in read if one.content is not None]
-                self._sending.send([self._sending.to(queue, content, body) for content, body in fresh])
+                self._sending.send([self._sending.from_dead(queue, content, body) for content, body in fresh])
                 found.drop(picked, self._store.address.deadline)
                 count += len(picked)
         return count

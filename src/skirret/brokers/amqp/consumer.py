@@ -185,8 +185,7 @@ class AmqpConsumer(Consumer):
         gone = []
         for queue, sent in self._doomed:
             reason = f"its worker vanished; that was counted delivery {sent.letter.deliveries} of it"
-            content = letters.counted(sent.letter, reason=reason, died=clock.wall(), home=queue)
-            gone.append(self._sending.to_dead(queue, content, sent.letter.body))
+            gone.append(self._sending.to_dead(queue, sent.letter, reason))
         self._sending.send(gone)
         tags = [sent.tag for _, sent in self._doomed]
         self._doomed.clear()
@@ -275,8 +274,7 @@ class AmqpConsumer(Consumer):
                 )
                 return [self._sending.to(held.queue, content, found.body, settlement.due)]
             case DeadLetter():
-                content = letters.counted(found, reason=settlement.reason, died=clock.wall(), home=held.queue)
-                dead = self._sending.to_dead(held.queue, content, found.body)
+                dead = self._sending.to_dead(held.queue, found, settlement.reason)
                 return [dead, *self._publications(settlement.successors)]
         return []
 

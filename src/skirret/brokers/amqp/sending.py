@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from skirret import clock
 from skirret.brokers.amqp import ladder, letter
+from skirret.brokers.amqp.letter import Letter
 from skirret.brokers.amqp.topology import NOT_FOUND, Topology, dead_exchange
 from skirret.brokers.exchanges import Exchange
 from skirret.errors import EncodeError, QueueNotFound
@@ -85,10 +86,20 @@ class Sending:
             return letter.outgoing(content, body, ladder.ENTRY, ladder.key(delay, queue), FRAME_MAX)
         return letter.outgoing(content, body, "", queue, FRAME_MAX)
 
-    def to_dead(self, queue: str, content: Content, body: bytes) -> Outgoing:
-        """A message for the dead letters of a queue in bytes."""
-        self._topology.ensure_dead(queue)
-        return letter.outgoing(content, body, dead_exchange(queue), queue, FRAME_MAX)
+    def to_dead(self, queue: str, found: Letter, reason: str) -> Outgoing:
+        """A message for the dead letters of a queue in bytes, with the reason why it is there."""
+        home = self._topology.home(queue)
+        self._topology.ensure_dead(home)
+        content = letter.counted(found, reason=reason, died=clock.wall(), home=home)
+        return letter.outgoing(content, found.body, dead_exchange(home), home, FRAME_MAX)
+
+    def from_dead(self, home: str, content: Content, body: bytes) -> Outgoing:
+        """A dead letter's way back in bytes: to its queue, or to all who hear its broadcast."""
+        queue = self._topology.planned(home)
+        if queue.name == home:
+            return self.to(home, content, body)
+        route = Route(queue=queue.name, exchange=queue.exchange, exchange_type=queue.exchange_type)
+        return self._through(route, content, body, None)
 
     def send(self, waiting: list[Outgoing]) -> None:
         """Store messages, all confirmed.

@@ -190,8 +190,13 @@ class Topology:
         made = commands.Queue.Declare(queue=name, durable=durable, arguments=arguments)
         self._aside((made, commands.Queue.DeclareOk))
 
+    def home(self, queue: str) -> str:
+        """By which name a queue's dead letters are kept: one that a worker has of a broadcast goes with it."""
+        planned = self.planned(queue)
+        return planned.alias if planned.auto_delete and planned.alias else queue
+
     def ensure_dead(self, queue: str) -> None:
-        """See to it that the dead letters of a queue have a place."""
+        """See to it that the dead letters of a queue have a place; `queue` is their home."""
         self._fresh()
         if queue in self._dead:
             return
@@ -202,6 +207,7 @@ class Topology:
             if self._options.queue_type == "quorum":
                 arguments["x-delivery-limit"] = UNLIMITED
             self._make_with(name, arguments)
+            self._note(queue)  # which is of no queue where it is a broadcast's
         self._aside(
             (
                 commands.Exchange.Declare(exchange=exchange, exchange_type="fanout", durable=True),
