@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,13 @@ class Sent:
     tried: dict[str, float] = field(default_factory=dict)
     acked: set[str] = field(default_factory=set)
     errors: set[str] = field(default_factory=set)
-    slowest: float = 0.0
-    """Seconds of the longest call."""
+    called: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """When each call began, and when its end was told."""
+
+    @property
+    def slowest(self) -> float:
+        """Seconds of the longest call."""
+        return max((told - began for began, told in self.called.values()), default=0.0)
 
 
 @dataclass
@@ -96,7 +101,7 @@ class LoadedProject(Project):
                 sent.ids[key], sent.kinds[key], sent.tried[key] = task_id, kind, float(moment)
                 continue
             (sent.acked if word == "acked" else sent.errors).add(key)
-            sent.slowest = max(sent.slowest, float(moment) - sent.tried[key])
+            sent.called[key] = sent.tried[key], float(moment)
         return sent
 
     def settle_down(self, seconds: float = 30.0) -> float:
@@ -121,6 +126,10 @@ class LoadedProject(Project):
     def processes(self) -> set[str]:
         """Ids of the processes that ran anything."""
         return {line[2] for line in self.lines()}
+
+    def left(self) -> Collection[str]:
+        """What is still on the servers that should not be once all work is done; for messages about it."""
+        raise NotImplementedError
 
     def judge(self) -> Verdict:
         """Hold the ledgers and the results against each other; call it when all is quiet."""

@@ -19,6 +19,10 @@ class RedisProject(LoadedProject):
 
     servers: list[RedisServer]
 
+    def left(self) -> list[str]:
+        """Keys that should not be there any more."""
+        return [key.decode() for server in self.servers for key in left_over(server)]
+
 
 def left_over(server: RedisServer, db: int = 0) -> list[bytes]:
     """Keys that should not be there once all work is done and all workers are gone; results may stay."""

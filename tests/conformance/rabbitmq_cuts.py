@@ -30,7 +30,7 @@ class Scene:
     broker: Broker
     plain: Broker
     proxy: Proxy
-    queue: str
+    queue: str = ""
     times: int = 0
     """Cuts in a row."""
     consumer: AmqpConsumer | None = None

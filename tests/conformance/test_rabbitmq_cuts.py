@@ -24,7 +24,7 @@ def scene(rabbitmq) -> Iterator[Scene]:
         proxy = Proxy(rabbitmq.port)
         broker = open_broker(f"amqp://127.0.0.1:{proxy.port}/{host}", {})
         plain = open_broker(rabbitmq.url_of(host), {})
-        yield Scene(broker, plain, proxy, "cuts")
+        yield Scene(broker, plain, proxy)
         broker.close()
         plain.close()
         proxy.close()
@@ -97,6 +97,7 @@ def cut_run(scene: Scene, name: str, side: str, times: int, at: Callable[[bytes]
 
 
 def run(scene: Scene, name: str, side: str, times: int, at: Callable[[bytes], list[int]]) -> None:
+    scene.queue = f"{name}-{side}-{times}"  # a run that fails leaves the others alone
     began = time.monotonic()
     offsets, cuts = cut_run(scene, name, side, times, at)
     print(f"{name}, {side}, cut {times} time(s): {offsets} places, {cuts} cuts, {time.monotonic() - began:.1f} s")

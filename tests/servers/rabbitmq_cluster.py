@@ -92,16 +92,16 @@ class RabbitCluster:
     def cut_off(self, node: RabbitServer) -> Iterator[None]:
         """Part a node from the others; clients still reach it.
 
-        The others no longer share its secret, so that no side can connect to the other again.
+        The others no longer share its secret, so that no side can connect to the other again. It is parted from all of
+        them in one step: nodes of which some still see each other by way of a third all stop serving.
         """
-        others = [each for each in self.nodes if each is not node and each.process is not None]
-        for each in others:
-            node.ask(f"erlang:set_cookie('{each.node}', parted), erlang:disconnect_node('{each.node}')")
+        others = [each.node for each in self.nodes if each is not node and each.process is not None]
+        node.ask(", ".join(f"erlang:set_cookie('{each}', parted)" for each in others))
+        node.ask(", ".join(f"erlang:disconnect_node('{each}')" for each in others))
         try:
             yield
         finally:
-            for each in others:
-                node.ask(f"erlang:set_cookie('{each.node}', erlang:get_cookie())")
+            node.ask(", ".join(f"erlang:set_cookie('{each}', erlang:get_cookie())" for each in others))
 
     def stop(self) -> None:
         """End all."""

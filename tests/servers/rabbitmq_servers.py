@@ -31,6 +31,12 @@ SETTINGS = {
     "ssl_options.fail_if_no_peer_cert": "false",
 }
 
+ARGUMENTS = "+sbwt none -rabbit dead_letter_worker_publisher_confirm_timeout 5000"
+"""With the milliseconds after which it repeats what it forwarded from a delay queue to a queue that lost its leader.
+
+RabbitMQ 3.10 forgets such messages until then, and takes three minutes where nothing is said.
+"""
+
 
 class RabbitNames:
     """The process by which nodes of a machine find each other (epmd), and the secret by which they trust each other.
@@ -154,7 +160,7 @@ class RabbitServer:
             "RABBITMQ_PID_FILE": str(place / "pid"),
             "RABBITMQ_ALLOW_INPUT": "1",  # its shell; and the script becomes the server by exec
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
-                f"-kernel inet_dist_use_interface {{127,0,0,1}} -start_epmd false +S {self._schedulers} +sbwt none"
+                f"-kernel inet_dist_use_interface {{127,0,0,1}} -start_epmd false +S {self._schedulers} {ARGUMENTS}"
             ),
         }
         words = self.programs.words(SERVER, self._shared())

@@ -79,7 +79,8 @@ def reading(store: Store, queue: str) -> Iterator[Reading]:
     try:
         found = Reading(session, queue, _all(session, queue, deadline))
         yield found
-        found.give_back(clock.Deadline(GIVE_BACK))
+        with contextlib.suppress(Broken):  # the line's end gives it back as well
+            found.give_back(clock.Deadline(GIVE_BACK))
     except (Broken, Refused) as exc:
         raise in_words(exc, store.address) from exc
     finally:
