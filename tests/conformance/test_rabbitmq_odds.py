@@ -213,3 +213,17 @@ def test_a_message_that_is_released_again_and_again_is_not_counted_up_to_a_limit
         assert consumer.settle([Release(tag=held.tag)]) == [True]
     assert ids(take(consumer, 1)) == ["patient"]
     assert broker.dead("q") == []
+
+
+@pytest.mark.parametrize("kind, told", [("classic", 1), ("quorum", 0)])
+def test_a_worker_says_once_that_a_classic_queue_does_not_count_who_dies(rabbitmq, rabbitmq_host, kind, told, caplog):
+    broker = open_broker(rabbitmq.url_of(rabbitmq_host), {"queue_type": kind})
+    broker.publish(messages(["a", "b"], "q"))
+    consumer = broker.consumer(["q"], "c" * 32)
+    assert ids(take(consumer, 2)) == ["a", "b"]
+    consumer.close()
+    heir = broker.consumer(["q"], "d" * 32)
+    assert [one.deliveries for one in take(heir, 2)] == [1, 1]
+    heir.close()
+    broker.close()
+    assert len([entry for entry in caplog.records if "does not count" in entry.message]) == told

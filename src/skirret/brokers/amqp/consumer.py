@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from skirret import clock
+from skirret import clock, loggers
 from skirret.brokers.amqp import letter as letters
 from skirret.brokers.amqp.feed import Sent
 from skirret.brokers.amqp.lane import Lane
@@ -28,6 +28,8 @@ from skirret.stores.amqp.publishing import CHANNEL, Outgoing
 from skirret.stores.amqp.session import Session
 from skirret.stores.amqp.store import Store
 
+logger = loggers.own("skirret.broker")
+
 ADOPTION = 0.7
 """Seconds that a settlement waits for a message that a broken line gave back to its queue."""
 
@@ -36,6 +38,12 @@ FREE_RETURNS = 2
 
 JUST_NOW = 0.05
 """Seconds for which a sign of the server holds."""
+
+FORGETFUL = (
+    "Queue %r is a classic queue, in which RabbitMQ does not count how often a message's worker died. A task that ends "
+    "its whole worker is run again without an end; one that ends only its own process is counted as everywhere. A "
+    "quorum queue counts both"
+)
 
 LAST_WORD = 1.0
 """Seconds for good manners at the end."""
@@ -83,6 +91,7 @@ class AmqpConsumer(Consumer):
         self._held: dict[int, Held] = {}
         self._lost: dict[tuple[str, tuple[bytes, str]], deque[Held]] = {}
         self._resends = Resends()
+        self._forgetful: set[str] = set()
         self._repeated: list[int] = []
         self._doomed: list[tuple[str, Sent]] = []
         self._tags = itertools.count(1)
@@ -150,6 +159,9 @@ class AmqpConsumer(Consumer):
         tag = next(self._tags)
         found = sent.letter
         found.first_delivered = found.first_delivered or clock.wall()
+        if found.forgotten and queue not in self._forgetful:
+            self._forgetful.add(queue)
+            logger.warning(FORGETFUL, queue)
         self._held[tag] = Held(queue, sent.tag, found)
         return Delivery(
             tag=tag, queue=queue, raw=found.raw, deliveries=found.deliveries, crashes=found.crashes,

@@ -51,7 +51,8 @@ _WRITE = msgspec.json.Encoder(enc_hook=repr, order="sorted").encode
 class Letter(msgspec.Struct):
     """A message as a consumer holds it. `raw` is kombu's envelope, which is all that the rest of the package sees.
 
-    `content` is None where the properties cannot be read: such a message goes to the dead letters as it is.
+    `content` is None where the properties cannot be read: such a message goes to the dead letters as it is. It is
+    `forgotten` where it was delivered before and the server, which only classic queues do, does not say how often.
     """
 
     raw: bytes
@@ -67,6 +68,7 @@ class Letter(msgspec.Struct):
     nonce: str = ""
     returns: int = 0
     mark: str = ""
+    forgotten: bool = False
 
     @property
     def copy(self) -> tuple[bytes, str]:
@@ -97,6 +99,7 @@ def read(arrived: Arrived, *, is_dead: bool = False) -> Letter:
     )  # fmt: skip
     if found.message_id is not None and found.message_id.startswith(NONCE):
         letter.nonce, found.message_id = found.message_id, None
+    letter.forgotten = arrived.redelivered and "x-delivery-count" not in headers and "x-acquired-count" not in headers
     letter.returns = counted if isinstance(counted, int) and not is_dead else 0
     death = headers.get("x-death")
     if not _COUNTING.isdisjoint(headers):
