@@ -141,6 +141,7 @@ class AmqpConsumer(Consumer):
     def _next(self, limit: int) -> list[Delivery]:
         """The next messages of those that are here, read only now: what is read beforehand would let others wait."""
         found: list[Delivery] = []
+        self._resends.forget()
         for queue, sent in self._supply.next(limit):
             if not sent.arrived.redelivered and self._resends.is_one(queue, sent.letter.nonce):
                 self._repeated.append(sent.tag)

@@ -24,13 +24,13 @@ class Resends:
         key = (queue, nonce)
         came = self._seen.pop(key, None)
         self._seen[key] = now
-        self._forget(now)
         return came is not None and now - came < REMEMBERED
 
-    def _forget(self, now: float) -> None:
-        # In the order of their coming, so that the oldest are in front; two a call keep the room bounded.
-        for _ in range(2):
-            oldest = next(iter(self._seen))
+    def forget(self) -> None:
+        """Drop what came too long ago, or is too much to remember; to be called now and then."""
+        now = clock.monotonic()
+        while self._seen:
+            oldest = next(iter(self._seen))  # they are in the order of their coming
             if now - self._seen[oldest] < REMEMBERED and len(self._seen) <= MOST:
                 return
             del self._seen[oldest]
