@@ -61,10 +61,7 @@ class ReplyQueue:
         """
         if clock.monotonic() < self._trusted_until:
             return
-        try:
-            self._store.aside((self._declare(), commands.Queue.DeclareOk))
-        except Refused as exc:
-            raise in_words(exc, self._store.address) from exc
+        self._store.ask((self._declare(), commands.Queue.DeclareOk))
         self._is_there()
 
     def _declare(self) -> Any:
@@ -164,6 +161,6 @@ class ReplyQueue:
         """Take the queue away, with what is in it, if the server is there; for the end of the process."""
         self.drop()
         try:
-            self._store.aside((commands.Queue.Delete(queue=self.name), commands.Queue.DeleteOk), seconds=PARTING)
-        except (OperationalError, Refused):
+            self._store.ask((commands.Queue.Delete(queue=self.name), commands.Queue.DeleteOk), seconds=PARTING)
+        except OperationalError:
             pass  # it goes when it was unused for long enough

@@ -19,7 +19,6 @@ from skirret.brokers.amqp.topology import Topology, dead_queue
 from skirret.brokers.base import Broker, Capabilities, Dead, Limits, Queue, QueueSize, Waiting
 from skirret.brokers.subscription import Subscription
 from skirret.message import Publication
-from skirret.stores.amqp.faults import Refused, in_words
 from skirret.stores.amqp.store import Store, store_at
 from skirret.url import Url
 
@@ -95,13 +94,8 @@ class AmqpBroker(Broker):
 
     def purge(self, queue: str) -> int:
         """Drop what is ready. What waits for its time is in queues that all share, and stays there."""
-        try:
-            told = self._store.aside((commands.Queue.Purge(queue=queue), commands.Queue.PurgeOk))
-        except Refused as exc:
-            if exc.code == 404:
-                return 0
-            raise in_words(exc, self._store.address) from exc
-        return int(told[0].message_count)
+        told = self._store.find((commands.Queue.Purge(queue=queue), commands.Queue.PurgeOk))
+        return 0 if told is None else int(told.message_count)
 
     def size(self, queue: str) -> QueueSize:
         """Count what is ready and dead, and what workers of this process hold."""

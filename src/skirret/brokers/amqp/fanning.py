@@ -18,7 +18,7 @@ from skirret.brokers.amqp.subscription import Calls, QueueSubscription
 from skirret.message import Malformed
 from skirret.stores.amqp import content
 from skirret.stores.amqp.content import Content
-from skirret.stores.amqp.faults import Refused, in_words
+from skirret.stores.amqp.faults import NOT_FOUND, Refused, in_words
 from skirret.stores.amqp.line import FRAME_MAX
 from skirret.stores.amqp.publishing import Outgoing
 from skirret.stores.amqp.session import Arrived
@@ -30,7 +30,6 @@ OPAQUE = "application/x-skirret-hint"
 """Content type of what is no message of Celery's, but bytes."""
 
 PIDBOX = ".pidbox"
-NOT_FOUND = 404
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +96,7 @@ class Fanning:
             except Refused as exc:
                 if is_last or exc.code != NOT_FOUND:
                     raise in_words(exc, self._store.address) from exc
-            self._run(_declare(exchange))  # nobody ever listened, so that there is nothing to listen to
+            self._store.ask(*_declare(exchange))  # nobody ever listened, so that there is nothing to listen to
 
     def listen(
         self, exchange: str, keys: Sequence[str], name: str, hears: Callable[[str], bool] = _all
@@ -115,12 +114,6 @@ class Fanning:
         return QueueSubscription(
             self._store, queue, [*_declare(exchange), *kind.calls(queue, exchange, keys)], hears, read
         )
-
-    def _run(self, calls: Calls) -> None:
-        try:
-            self._store.aside(*calls)
-        except Refused as exc:
-            raise in_words(exc, self._store.address) from exc
 
 
 def _declare(exchange: str) -> Calls:

@@ -15,7 +15,7 @@ from skirret.brokers.amqp import letter
 from skirret.brokers.amqp.topology import REGISTRY, dead_queue
 from skirret.brokers.base import Dead
 from skirret.stores.amqp import frames
-from skirret.stores.amqp.faults import Broken, Refused, in_words
+from skirret.stores.amqp.faults import NOT_FOUND, Broken, Refused, in_words
 from skirret.stores.amqp.session import Arrived, Session
 from skirret.stores.amqp.store import Store
 
@@ -33,7 +33,7 @@ TURN = 0.01
 GIVE_BACK = 1.0
 """Seconds within which what was read is back; if it is not, a stranger consumes it, or the server is in trouble."""
 
-NOT_FOUND, RESOURCE_LOCKED = 404, 405
+RESOURCE_LOCKED = 405
 
 
 class Reading:

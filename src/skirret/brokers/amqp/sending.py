@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from skirret import clock
 from skirret.brokers.amqp import ladder, letter
 from skirret.brokers.amqp.letter import Letter
-from skirret.brokers.amqp.topology import NOT_FOUND, Topology, dead_exchange
+from skirret.brokers.amqp.topology import Topology, dead_exchange
 from skirret.brokers.exchanges import Exchange
 from skirret.errors import EncodeError, QueueNotFound
 from skirret.message import Publication, Route
 from skirret.stores.amqp.content import Content
-from skirret.stores.amqp.faults import Refused, in_words
+from skirret.stores.amqp.faults import NOT_FOUND, Refused, in_words
 from skirret.stores.amqp.line import FRAME_MAX
 from skirret.stores.amqp.publishing import Outgoing, Unroutable
 from skirret.stores.amqp.store import Store

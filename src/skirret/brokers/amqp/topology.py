@@ -17,14 +17,12 @@ from skirret.brokers.amqp.options import Options
 from skirret.brokers.base import Queue
 from skirret.brokers.exchanges import Binding, Exchange
 from skirret.errors import ImproperlyConfigured, OperationalError
-from skirret.stores.amqp.faults import Refused, in_words
 from skirret.stores.amqp.publishing import Outgoing
 from skirret.stores.amqp.store import Store
 from skirret.stores.amqp.tables import short_text
 
 logger = loggers.own("skirret.broker")
 
-NOT_FOUND = 404
 UNLIMITED = 2**31 - 1
 GONE = 0.3
 """Seconds between the end of a queue that was deleted and its next life. RabbitMQ tells its consumers after some 30 ms,
@@ -135,7 +133,7 @@ class Topology:
             if self.count(name) is None and not self._is_back(name):
                 self._make(queue)
                 if self._exists(ladder.EXIT):  # what waits for a queue of that name must find it
-                    self._aside(_bound(name, ladder.EXIT, ladder.exit_key(name)))
+                    self._store.ask(_bound(name, ladder.EXIT, ladder.exit_key(name)))
             if name not in self._queues and not queue.auto_delete:
                 self._note(name)
             for way in queue.ways:
@@ -188,7 +186,7 @@ class Topology:
 
     def _make_with(self, name: str, arguments: dict[str, Any], *, durable: bool = True) -> None:
         made = commands.Queue.Declare(queue=name, durable=durable, arguments=arguments)
-        self._aside((made, commands.Queue.DeclareOk))
+        self._store.ask((made, commands.Queue.DeclareOk))
 
     def home(self, queue: str) -> str:
         """By which name a queue's dead letters are kept: one that a worker has of a broadcast goes with it."""
@@ -208,7 +206,7 @@ class Topology:
                 arguments["x-delivery-limit"] = UNLIMITED
             self._make_with(name, arguments)
             self._note(queue)  # which is of no queue where it is a broadcast's
-        self._aside(
+        self._store.ask(
             (
                 commands.Exchange.Declare(exchange=exchange, exchange_type="fanout", durable=True),
                 commands.Exchange.DeclareOk,
@@ -222,7 +220,7 @@ class Topology:
         calls = [_bound(queue, way.exchange.name, way.routing_key, way.arguments)]
         if way.exchange.type == "topic":  # what comes down the ladder still has its delay before its key
             calls.append(_bound(queue, way.exchange.name, ladder.exit_key(way.routing_key)))
-        self._aside(*calls)
+        self._store.ask(*calls)
 
     def ensure_exchange(self, exchange: Exchange) -> None:
         """See to it that an exchange exists; one that does is used as it is.
@@ -240,7 +238,7 @@ class Topology:
                 arguments=exchange.arguments,
             )  # fmt: skip
             try:
-                self._aside((made, commands.Exchange.DeclareOk))
+                self._store.ask((made, commands.Exchange.DeclareOk))
             except OperationalError:
                 if not self._exists(name):  # nobody made it in another way at the same moment
                     raise
@@ -249,12 +247,8 @@ class Topology:
     def count(self, queue: str) -> int | None:
         """How many messages a queue has ready; None if there is no such queue."""
         declared = commands.Queue.Declare(queue=queue, passive=True)
-        try:
-            return int(self._store.aside((declared, commands.Queue.DeclareOk))[0].message_count)
-        except Refused as exc:
-            if exc.code == NOT_FOUND:
-                return None
-            raise in_words(exc, self._store.address) from exc
+        told = self._store.find((declared, commands.Queue.DeclareOk))
+        return None if told is None else int(told.message_count)
 
     def remake(self, exchange: str) -> None:
         """Make an exchange again with the queues that are bound to it, as far as they were declared here."""
@@ -263,24 +257,13 @@ class Topology:
                 self.declare(queue)
 
     def _exists(self, exchange: str) -> bool:
-        try:
-            self._store.aside((commands.Exchange.Declare(exchange=exchange, passive=True), commands.Exchange.DeclareOk))
-        except Refused as exc:
-            if exc.code == NOT_FOUND:
-                return False
-            raise in_words(exc, self._store.address) from exc
-        return True
-
-    def _aside(self, *calls: tuple[Any, type[Any]]) -> list[Any]:
-        try:
-            return self._store.aside(*calls)
-        except Refused as exc:
-            raise in_words(exc, self._store.address) from exc
+        declared = commands.Exchange.Declare(exchange=exchange, passive=True)
+        return self._store.find((declared, commands.Exchange.DeclareOk)) is not None
 
     def _note(self, queue: str) -> None:
         """Write a queue's name down for `names`; a queue of ours without a note works all the same."""
-        with contextlib.suppress(OperationalError, Refused):
-            self._aside(
+        with contextlib.suppress(OperationalError):
+            self._store.ask(
                 (
                     commands.Queue.Declare(queue=REGISTRY, durable=True, arguments=dict(REGISTRY_ARGUMENTS)),
                     commands.Queue.DeclareOk,
@@ -318,7 +301,7 @@ class Topology:
             if not self._ladder:
                 self._raise_ladder()
                 self._ladder = True
-            self._aside(bind)
+            self._store.ask(bind)
             self._delayed.add(place)
 
     def _raise_ladder(self) -> None:
@@ -328,7 +311,7 @@ class Topology:
             logger.info("Making the queues in which delayed messages wait; this takes a few seconds, once.")
         # In pieces, for each has its deadline, and a new queue of a cluster takes its time.
         for at in range(0, len(steps), 6):
-            self._aside(*steps[at : at + 6])
+            self._store.ask(*steps[at : at + 6])
 
     def hear_delayed(self, queue: Queue) -> None:
         """Let delayed messages of Celery's clients come to a queue: they expect its worker to have the ladder raised.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from skirret.errors import OperationalError
 
+NOT_FOUND = 404
+"""There is no such queue or exchange."""
+
 _ADVICE = {
     311: "a message is larger than it takes (max_message_size). Nothing was stored; send less, such as a reference",
     320: "an operator or a shutdown closed the connection. Trying again reaches it, or another node, when it is back",
     402: "it cannot find this virtual host, or it is down; see rabbitmqctl list_vhosts",
     403: "user name, password or permissions are wrong: this user needs configure, write and read in the virtual host",
-    404: "there is no such queue or exchange",
+    NOT_FOUND: "there is no such queue or exchange",
     405: "somebody else has the queue for himself (it is exclusive)",
     406: "a queue or exchange exists with other arguments than it is declared with; declare it as it is, or delete it",
     501: "it did not understand a frame; something between here and there is not AMQP 0-9-1",

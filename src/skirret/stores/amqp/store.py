@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import threading
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pamqp import commands
 
 from skirret import clock
 from skirret.stores.amqp.address import HEARTBEAT, Address, address_of
-from skirret.stores.amqp.faults import Broken, Refused, in_words
+from skirret.stores.amqp.faults import NOT_FOUND, Broken, Refused, in_words
 from skirret.stores.amqp.line import Line
 from skirret.stores.amqp.publishing import CHANNEL, Outgoing, Unroutable, publish
 from skirret.stores.amqp.pulse import keep_alive
 from skirret.stores.amqp.session import Session
+from skirret.stores.shared import Shared
 from skirret.url import Url
 
 Answer = TypeVar("Answer")
@@ -35,9 +34,6 @@ if it did end, what is sent on it reaches nobody and is sent again on another.""
 
 CHECK_AFTER = 15.0
 """A line that was idle for so many seconds is asked before it is trusted."""
-
-_stores: weakref.WeakValueDictionary[Address, Store] = weakref.WeakValueDictionary()
-_finding = threading.Lock()
 
 
 class Store:
@@ -165,7 +161,7 @@ class Store:
             return answer
         raise AssertionError
 
-    def aside(self, *calls: tuple[Any, type[Any]], seconds: float | None = None) -> list[Any]:
+    def ask(self, *calls: tuple[Any, type[Any]], seconds: float | None = None) -> list[Any]:
         """Answers of calls that the server may refuse, on a channel of their own, in one go.
 
         Args:
@@ -173,9 +169,23 @@ class Store:
             seconds: the deadline, if not the address's.
 
         Raises:
-            Refused: the first refusal; what came before it is done.
-            OperationalError: it cannot be reached.
+            OperationalError: it cannot be reached, or refuses one; what came before that is done.
         """
+        try:
+            return self._aside(calls, seconds)
+        except Refused as exc:
+            raise in_words(exc, self.address) from exc
+
+    def find(self, call: tuple[Any, type[Any]]) -> Any:
+        """`ask` about one queue or exchange; None if there is none of that name."""
+        try:
+            return self._aside([call], None)[0]
+        except Refused as exc:
+            if exc.code == NOT_FOUND:
+                return None
+            raise in_words(exc, self.address) from exc
+
+    def _aside(self, calls: Sequence[tuple[Any, type[Any]]], seconds: float | None) -> list[Any]:
 
         def work(session: Session, left: float) -> list[Any]:
             session.open_channel(ASIDE, left)
@@ -283,18 +293,7 @@ def store_at(url: Url, options: Mapping[str, Any]) -> Store:
         ImproperlyConfigured: the address or an option makes no sense.
     """
     address = address_of(url, options)
-    with _finding:
-        found = _stores.get(address)
-        if found is None:
-            found = _stores[address] = Store(address)
-        return found
+    return _stores.at(address, lambda: Store(address))
 
 
-def _after_fork_in_child() -> None:
-    global _finding
-    _finding = threading.Lock()
-    for store in list(_stores.values()):
-        store.after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
+_stores: Shared[Address, Store] = Shared(Store.after_fork)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 import time
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from skirret import clock
-from skirret.errors import OperationalError
 from skirret.stores.redis.address import Address, address_of
 from skirret.stores.redis.facts import Facts, read_facts
 from skirret.stores.redis.faults import AGAIN, Broken, Refused, in_words
 from skirret.stores.redis.nodes import ClusterNodes, Nodes, nodes_of
 from skirret.stores.redis.script import Script
 from skirret.stores.redis.session import Command, Session, pack
+from skirret.stores.shared import Shared
 from skirret.url import Url
 
 PING = b"*1\r\n$4\r\nPING\r\n"
@@ -35,9 +33,6 @@ MOVED = frozenset({"MOVED", "ASK"})
 
 KEPT_IDLE = 32
 """Idle lines kept for the next call; more are closed."""
-
-_stores: weakref.WeakValueDictionary[Address, Store] = weakref.WeakValueDictionary()
-_finding = threading.Lock()
 
 
 class Store:
@@ -290,21 +285,7 @@ def store_at(url: Url, options: Mapping[str, Any]) -> Store:
         ImproperlyConfigured: the address or an option makes no sense.
     """
     address = address_of(url, options)
-    with _finding:
-        found = _stores.get(address)
-        if found is None:
-            found = _stores[address] = Store(address)
-        return found
+    return _stores.at(address, lambda: Store(address))
 
 
-def _after_fork_in_child() -> None:
-    global _finding
-    _finding = threading.Lock()
-    for store in list(_stores.values()):
-        store.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
-
-__all__ = ["OperationalError", "Store", "store_at"]
+_stores: Shared[Address, Store] = Shared(Store.after_fork)

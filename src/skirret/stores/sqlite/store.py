@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from skirret import clock
 from skirret.errors import OperationalError
+from skirret.stores.shared import Shared
 from skirret.stores.sqlite import faults, files, forking, layout
 from skirret.stores.sqlite.bells import Bells
 from skirret.stores.sqlite.writelock import WriteLock
@@ -311,7 +312,7 @@ class Store:
     def _begin_anew(self) -> None:
         # Not right after the fork, but on first use: gunicorn's gevent workers patch threading's locks in between, and
         # a lock of before would stop the greenlet that is to release it.
-        with _finding:
+        with _stores.guard:
             if self._pid == os.getpid():
                 return
             if self._pid:  # forked by C code, which runs no hooks of Python
@@ -335,24 +336,9 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-_stores: weakref.WeakValueDictionary[tuple[str, float], Store] = weakref.WeakValueDictionary()
-_finding = threading.Lock()
+_stores: Shared[tuple[str, float], Store] = Shared()
 
 
 def store_at(path: Path, timeout: float = TIMEOUT) -> Store:
     """The store of a file, shared by all who ask for it in this process."""
-    key = (os.path.realpath(path), timeout)
-    with _finding:
-        found = _stores.get(key)
-        if found is None:
-            found = _stores[key] = Store(path, timeout)
-        return found
-
-
-def _after_fork_in_child() -> None:
-    global _finding
-    _finding = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    return _stores.at((os.path.realpath(path), timeout), lambda: Store(path, timeout))
