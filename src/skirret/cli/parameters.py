@@ -179,6 +179,24 @@ class Choice(_Choice):
             self.fail(f"{exc.message} Did you mean {near[0]!r}?", param, ctx)
 
 
+class PoolName(Choice):
+    """A pool by its name: one of ours, or one that an installed package brings."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            from skirret.settings import kinds
+            from skirret.worker.child.slots import SLOTS
+
+            name = str(value)
+            if SLOTS.knows(name):
+                return name
+            if name == "custom" or ":" in name or "." in name:
+                self.fail(f"{name!r} is no pool. {kinds.POOLS_BY_NAME}", param, ctx)
+            raise
+
+
 class SuggestingGroup(click.Group):
     """A group that answers a misspelt command with the near ones, on every version of click."""
 

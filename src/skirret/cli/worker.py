@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from skirret.cli.completing import complete_queues
-from skirret.cli.parameters import Choice, CommaList, MaxMin, daemon_options, option
+from skirret.cli.parameters import Choice, CommaList, MaxMin, PoolName, daemon_options, option
 from skirret.cli.session import Session, pass_session
 from skirret.errors import ImproperlyConfigured
 
@@ -58,7 +58,7 @@ POOLS = ("prefork", "processes", "threads", "asyncio", "gevent", "eventlet", "so
     "--pool",
     setting="worker_pool",
     env="WORKER_POOL",
-    type=Choice(POOLS, case_sensitive=False),
+    type=PoolName(POOLS, case_sensitive=False),
     help="What runs tasks: processes, threads, coroutines, greenlets, or this process alone (solo, for debugging).",
 )
 @option(

@@ -244,14 +244,17 @@ def importable(value: Any) -> Any:
     raise ValueError("a name, a path such as 'package.module:Class', or the class itself")
 
 
+POOLS_BY_NAME = (
+    "Classes of Celery's pools do not run here; a pool of your own is an entry point of the group 'skirret.pools', "
+    "asked for by that entry's name"
+)
+
+
 def pool(value: Any) -> str:
     """The name of a pool; a class of Celery's, or the path of one, is no pool of ours."""
-    if isinstance(value, str) and value and not (":" in value or "." in value):
+    if isinstance(value, str) and value and value != "custom" and not (":" in value or "." in value):
         return value
-    raise ValueError(
-        "the name of a pool, such as 'prefork' or 'threads'; a pool of your own is an entry point of the group "
-        "'skirret.pools', named here by that entry's name"
-    )
+    raise ValueError(f"the name of a pool, such as 'prefork' or 'threads'. {POOLS_BY_NAME}")
 
 
 def start_method(value: Any) -> str:

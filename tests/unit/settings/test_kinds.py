@@ -118,6 +118,7 @@ WRONG = [
     ("worker_pool", dict, "the name of a pool"),
     ("worker_pool", "celery.concurrency.prefork:TaskPool", "skirret.pools"),
     ("worker_pool", "proj.pools.Mine", "skirret.pools"),
+    ("worker_pool", "custom", "skirret.pools"),
     ("worker_pool_start_method", "forkserver", "take 'spawn'"),
     ("worker_pool_start_method", "thread", "'fork', 'spawn'"),
     ("worker_redirect_stdouts_level", "LOUD", "log level"),
