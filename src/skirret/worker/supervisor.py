@@ -32,6 +32,7 @@ from skirret.worker.losses import Losses
 from skirret.worker.recycling import Recycling
 from skirret.worker.rules import Rules
 from skirret.worker.settle import Records, settlement
+from skirret.worker.strangers import Strangers
 
 logger = loggers.own("skirret.worker")
 
@@ -58,6 +59,7 @@ class Supervisor:
         self.condemned = Condemned(loop, self.dispatcher)
         self.recycling = Recycling(loop, rules.bounds, self.dispatcher)
         self.limits = TimeLimits(loop, rules.tasks, self.dispatcher, self._overdue)
+        self.strangers = Strangers()
         self.pool: Children
         self.fetcher: Fetcher
         self.told: TaskEvents | None = None
@@ -339,8 +341,7 @@ class Supervisor:
             case admission.Delay(due):
                 return Defer(tag=delivery.tag, due=due)
             case admission.Wait(due):
-                name = head.task if isinstance(head, Head) else ""
-                logger.error("No task %r is registered here; its message is tried again later.", name)
+                self.strangers.came(head)
                 return Defer(tag=delivery.tag, due=due, counted="delivery")
             case admission.Drop(reason) if isinstance(head, Head):
                 logger.info("Task %s[%s] %s", head.task, head.id, reason)
