@@ -6,7 +6,7 @@ that no task waits behind a long one while another slot is free.
 
 A suspect (a job that may kill its process) runs in a child that holds nothing else. For it the emptiest child is left
 to run dry, or, where a child has many slots, one is made that runs nothing but suspects; the others go on meanwhile. Of
-those that may end the whole worker (in doubt) one is held at a time: an innocent one that was held beside it would be
+those that may end the whole worker (in doubt) one runs at a time, and few are held: an innocent one beside it would be
 counted as it is.
 """
 
@@ -40,7 +40,7 @@ SUSPECTS_PATIENCE = 0.5
 """The same for suspects, which need a child that is empty."""
 
 CALM = 0.1
-"""Seconds between the take of a message in doubt and its start, in which others that came with it come to light."""
+"""Seconds between the last that was heard of messages in doubt and the start of one that may be held alone only."""
 
 LOOKAHEAD = 0.020
 """Seconds of work to have at hand beside what the children hold, so that they never wait for the broker."""
@@ -70,9 +70,12 @@ class Dispatcher:
         durations: the run times learnt so far.
         prefetch: how many tasks of over 10 ms are held for each slot at most; None leaves it to what is learnt.
         lean: hold and take nothing for which no slot is free.
+        lives: counted deliveries at which a message is given up.
     """
 
-    def __init__(self, durations: Durations, *, prefetch: int | None = None, lean: bool = False) -> None:
+    def __init__(
+        self, durations: Durations, *, prefetch: int | None = None, lean: bool = False, lives: int = 10
+    ) -> None:
         self.pending: deque[Job] = deque()
         self.suspects: deque[Job] = deque()
         self.durations = durations
@@ -81,6 +84,7 @@ class Dispatcher:
         self._mean: float | None = None
         self._leaving: set[int] = set()
         self._calm_at = 0.0
+        self._lives = lives
         self._assigned_at = self._suspected_at = clock.monotonic()
 
     def learn(self, name: str, seconds: float) -> None:
@@ -105,19 +109,38 @@ class Dispatcher:
     def crowd(self, jobs: Iterable[Job], children: Iterable[ChildLine]) -> list[Job]:
         """Those of newly taken jobs that must be back with the broker before one in doubt begins.
 
-        If it ends this worker, each message that is held then is counted: of those in doubt none but itself may be.
+        If it ends this worker, each message that is held then is counted. So the nearer one in doubt is to the limit,
+        the fewer of them are held beside it, and none where the next death is its last: whoever has not killed anybody
+        is not given up for another's sake.
         """
         doubted = [job for job in jobs if job.doubted]
-        if doubted and not (any(job.doubted for job in self.suspects) or any(map(_runs_a_doubted_one, children))):
-            del doubted[0]
+        if not doubted:
+            return []
+        here = [job for job in self.suspects if job.doubted]
+        here += [job for child in children if child.alone for job in child.outstanding.values() if job.doubted]
+        company, count = min(map(self._company, here), default=MAX_TAKE), len(here)
+        away: list[Job] = []
+        for job in doubted:
+            smallest = min(company, self._company(job))
+            if count < smallest:
+                company, count = smallest, count + 1
+            else:
+                away.append(job)
+        if company == 1:  # else it does not matter if a few more are held
             self._calm_at = clock.monotonic() + CALM
-        self._leaving.update(job.delivery.tag for job in doubted)
-        return doubted
+        self._leaving.update(job.delivery.tag for job in away)
+        return away
+
+    def _company(self, job: Job) -> int:
+        """How many in doubt may be held where this one is, itself included."""
+        lives = max(1, self._lives - job.delivery.deliveries)
+        return min(MAX_TAKE, 1 << 2 * (lives - 1))
 
     def left(self, tags: Iterable[int]) -> None:
         """These messages are with the broker, so that one in doubt need not wait for them."""
         if self._leaving:
             self._leaving.difference_update(tags)
+            self._calm_at = clock.monotonic() + CALM  # until then the broker may have kept more from coming
 
     def put_back(self, jobs: Sequence[Job]) -> None:
         """Queue jobs that were taken back, before the others and in order."""

@@ -53,7 +53,7 @@ class Supervisor:
         self.rules = rules
         self.records = Records(rules)
         self.gates = Gates(rules.tasks, enabled=rules.rate_limits)
-        self.dispatcher = Dispatcher(Durations(), prefetch=rules.prefetch, lean=rules.lean)
+        self.dispatcher = Dispatcher(Durations(), prefetch=rules.prefetch, lean=rules.lean, lives=rules.deliveries)
         self.losses = Losses(rules, self.records, self.dispatcher)
         self.scaler = Autoscaler(loop, self.dispatcher)
         self.condemned = Condemned(loop, self.dispatcher)

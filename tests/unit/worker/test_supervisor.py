@@ -481,33 +481,62 @@ def test_suspects_that_no_child_can_take_go_back_to_the_broker() -> None:
     stage.close()
 
 
-def test_of_messages_in_doubt_one_is_held_and_it_begins_when_the_others_are_back_with_the_broker() -> None:
+LAST = {"deliveries": 9}
+"""The history of a message whose next death is its last."""
+
+
+def put_off(stage: Stage) -> list[int]:
+    """Those that go back for a while, none of them counted."""
+    found = [one for one in stage.fetched.settlements if isinstance(one, Defer)]
+    assert {one.counted for one in found} <= {"no"}
+    return [one.tag for one in found]
+
+
+def test_a_message_on_its_last_life_is_held_alone_and_begins_when_the_others_are_back_with_the_broker() -> None:
     stage = Stage(count=2)
     began = clock.monotonic()
-    stage.take(1, 2, 3, deliveries=3)
-    put_off = [(each.tag, each.counted) for each in stage.fetched.settlements if isinstance(each, Defer)]
-    assert put_off == [(2, "no"), (3, "no")]
+    stage.take(1, 2, 3, **LAST)
+    assert put_off(stage) == [2, 3]
     stage.until(lambda: clock.monotonic() > began + CALM)
     stage.supervisor.pump()
     assert [held(child) for child in stage.children] == [[], []], "it waits for the others"
     stage.settle_all()
-    assert [held(child) for child in stage.children] == [[1], []]
+    assert [held(child) for child in stage.children] == [[], []], "more may have stood behind them"
+    stage.until(lambda: held(stage.children[0]) == [1])
     stage.take(4, deliveries=3)
     stage.take(5)
-    assert kinds(stage.fetched.settlements) == [("Defer", 4)], "while one runs"
+    assert put_off(stage) == [4], "while one runs"
     assert [held(child) for child in stage.children] == [[1], [5]], "others go on beside it"
     stage.run(0)
     stage.settle_all()
-    stage.take(6, deliveries=3)
+    stage.take(6, **LAST)
     assert [held(child) for child in stage.children] == [[], [5]], "another may come to light"
     stage.until(lambda: held(stage.children[0]) == [6])
     stage.close()
 
 
+@pytest.mark.parametrize("deliveries, company", [(3, 30), (6, 30), (7, 16), (8, 4), (9, 1)])
+def test_the_nearer_messages_are_to_the_limit_the_fewer_of_them_are_held(deliveries: int, company: int) -> None:
+    stage = Stage()
+    stage.take(*range(1, 31), deliveries=deliveries)
+    assert put_off(stage) == list(range(company + 1, 31))
+    stage.close()
+
+
+def test_who_is_held_with_others_waits_until_none_of_them_is_nearer_to_the_limit_than_that_allows() -> None:
+    stage = Stage(count=2)
+    stage.take(1, 2, deliveries=7)
+    assert held(stage.children[0]) == [1]
+    stage.take(3, **LAST)
+    stage.take(4, 5, 6, deliveries=8)
+    assert put_off(stage) == [3, 6]
+    stage.close()
+
+
 def test_a_message_in_doubt_begins_anew_after_a_fence_whatever_was_on_its_way_to_the_broker(stage: Stage) -> None:
-    stage.take(1, 2, deliveries=3)
+    stage.take(1, 2, **LAST)
     stage.supervisor.fenced()
-    stage.take(3, deliveries=3)
+    stage.take(3, **LAST)
     stage.until(lambda: held(stage.children[0]) == [3])
 
 
