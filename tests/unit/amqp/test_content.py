@@ -35,7 +35,7 @@ def payload_of(told: Content) -> bytes:
     return data
 
 
-@given(st.lists(CONTENTS, min_size=2, max_size=12))
+@given(st.lists(CONTENTS, min_size=2, max_size=4).map(lambda some: some * 4))
 def test_what_was_read_before_does_not_matter(some):
     for told in some:
         assert content.decode(payload_of(told)) == told
@@ -45,6 +45,8 @@ def test_what_was_read_before_does_not_matter(some):
 def test_a_byte_that_was_changed_is_seen_however_well_known_the_others_are(some):
     for told, data in some:
         whole = payload_of(told)
+        for _ in range(content.SIGHTS):
+            content.decode(whole)
         at = data.draw(st.integers(0, len(whole) - 1))
         changed = whole[:at] + bytes((data.draw(st.integers(0, 255)),)) + whole[at + 1 :]
         content.decode(whole)
@@ -69,18 +71,36 @@ def test_the_priority_is_found_without_the_headers(told, hostile):
 def test_a_known_kind_is_read_without_looking_at_each_field(monkeypatch):
     first = Content(headers={"id": "1" * 36, "none": None, "retries": 0}, reply_to="abc", priority=3)
     second = Content(headers={"id": "2" * 36, "none": None, "retries": 4}, reply_to="xyz", priority=5)
-    content.decode(content.encode(first, 1))
-    monkeypatch.setattr(content, "_shape_of", lambda payload: pytest.fail("looked at each field"))
+    for _ in range(content.SIGHTS + 1):
+        content.decode(content.encode(first, 1))
+    monkeypatch.setattr(content, "_outline", lambda payload: pytest.fail("looked at each field"))
     assert content.decode(content.encode(second, 99)) == second
 
 
-def test_few_shapes_are_kept():
+def test_another_kind_of_the_same_size_takes_its_place_if_the_first_comes_no_more(monkeypatch):
+    first, second = Content(headers={"a": "1", "bb": None}), Content(headers={"aa": "1", "b": None})
+    for told in (*[first] * (content.SIGHTS + 1), *[second] * (content.MISSES + 2)):
+        assert content.decode(content.encode(told, 1)) == told
+    monkeypatch.setattr(content, "_outline", lambda payload: pytest.fail("looked at each field"))
+    assert content.decode(content.encode(second, 1)) == second
+
+
+def test_few_shapes_are_kept_and_none_of_what_is_huge():
     for size in range(2 * content.KEPT_SHAPES):
         told = Content(headers={"text": "x" * size})
-        assert content.decode(content.encode(told, 1)) == told
+        for _ in range(content.SIGHTS + 2):
+            assert content.decode(content.encode(told, 1)) == told
         assert len(content._shapes) <= content.KEPT_SHAPES
-    content.decode(content.encode(Content(headers={"text": "x" * content.LARGE}), 1))
-    assert max(content._shapes) < content.LARGE
+    content._shapes.clear()
+    for _ in range(2 * content.SIGHTS):
+        content.decode(content.encode(Content(headers={str(number): "x" for number in range(1000)}), 1))
+    assert list(content._shapes.values()) == [content.SIGHTS]
+
+
+def test_a_property_that_is_no_text_can_be_written_again():
+    odd = content.encode(Content(correlation_id="x" * 250), 0).replace(b"x" * 250, b"\xff" * 250)
+    found = content.decode(odd)
+    assert content.decode(content.encode(found, 0)) == found
 
 
 def test_a_header_that_comes_twice_counts_as_its_last():

@@ -5,6 +5,7 @@ Source of the format: the AMQP 0-9-1 specification, 2.3.5.2 (content header) and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct, error
 from typing import Any
 
@@ -21,10 +22,16 @@ _STAMP = Struct(">Q")
 _LENGTH = Struct(">I")
 
 KEPT_SHAPES = 400
-"""Shapes of content headers that are kept, one for a size: 5 KB each."""
+"""Shapes of content headers that are kept, one for a size."""
 
-LARGE = 8192
-"""Bytes of a content header from which on nothing of its kind is kept."""
+SIGHTS = 3
+"""How often a size is seen before its shape is worth keeping."""
+
+MISSES = 30
+"""Headers of its size that were of another kind, one after another, after which a shape gives way."""
+
+MOST_HEADERS = 64
+"""Headers that a shape has at most: it takes 15 KB then, and 5 KB for a task's."""
 
 _SHORT = {
     "content_type": 15, "content_encoding": 14, "correlation_id": 10, "reply_to": 9, "expiration": 8, "message_id": 7,
@@ -68,8 +75,8 @@ _ORDER = (
 )  # fmt: skip
 """The properties in the order of their bits, from 15 down."""
 
-_shapes: dict[int, Shape] = {}
-"""The shape of the last content header of a size."""
+_shapes: dict[int, Shape | int] = {}
+"""A shape of content headers of a size; before there is one, how often the size was seen."""
 
 _seen: dict[str, bytes] = {}
 """Content types and encodings, of which there are few, in bytes."""
@@ -152,23 +159,34 @@ def decode(payload: bytes) -> Content:
     Raises:
         DecodeError: it is not one.
     """
-    shape = _shapes.get(len(payload))
-    told = None if shape is None else shape.read(payload)
+    size = len(payload)
+    shape = _shapes.get(size, 0)
+    told = None if isinstance(shape, int) else shape.read(payload)
     if told is None:
-        shape = _shape_of(payload)
-        told = shape.read(payload) or ({}, {})
-        if len(payload) < LARGE:
-            if len(_shapes) >= KEPT_SHAPES:
-                _shapes.clear()
-            _shapes[len(payload)] = shape
-    properties, headers = told
-    return Content(headers=headers, **{"delivery_mode": None, **properties})
+        properties, spans = _outline(payload)
+        told = {name: read(payload[start:end]) for name, read, start, end, _ in properties}, tables.read(payload, spans)
+        _learn(payload, shape, properties, spans)
+    found, headers = told
+    return Content(headers=headers, **{"delivery_mode": None, **found})
 
 
-def _shape_of(payload: bytes) -> Shape:
-    """Where the values of a content header lie, found field by field."""
-    values: list[Value] = []
-    headers: dict[str, tables.Span] = {}
+def _learn(payload: bytes, shape: Shape | int, properties: list[Value], spans: list[tables.Span]) -> None:
+    """Keep the shape of a header whose size comes often, or what there is to know of how often it came."""
+    size = len(payload)
+    if isinstance(shape, int) and shape < SIGHTS:
+        if len(_shapes) >= KEPT_SHAPES:
+            _shapes.clear()
+        _shapes[size] = shape + 1
+    elif (isinstance(shape, int) or shape.misses > MISSES) and len(spans) <= MOST_HEADERS:
+        last = {one[0]: one for one in spans}  # of several with one name the last counts
+        values = [*properties, *(_header(payload, one) for one in last.values() if one[1] != tables.VOID)]
+        _shapes[size] = Shape(payload, _BODY_SIZE_END, sorted(values, key=lambda value: value[2:4]), last)
+
+
+def _outline(payload: bytes) -> tuple[list[Value], list[tables.Span]]:
+    """Where the properties and the headers of a content header lie, found field by field."""
+    properties: list[Value] = []
+    headers: list[tables.Span] = []
     try:
         _, _, _, flags = _HEAD.unpack_from(payload)
         at = _HEAD.size
@@ -176,33 +194,30 @@ def _shape_of(payload: bytes) -> Shape:
             if not flags & (0x8000 >> place):
                 continue
             if name == "headers":
-                found, at = tables.spans(payload, at)
-                headers = {one.name: one for one in found}
-                told = [one for one in found if one.letter != tables.VOID and one is headers[one.name]]
-                values += [_header(payload, one) for one in told]
+                headers, at = tables.spans(payload, at)
                 continue
-            value = _property(payload, at, name)
-            at = value.end
+            read, start, at = _property(payload, at, name)
             if at > len(payload):
                 raise DecodeError(f"the property {name} ends in the middle")
-            values.append(value)
+            properties.append((name, read, start, at, False))
     except (IndexError, error) as exc:
         raise DecodeError(f"the properties end in the middle: {exc}") from exc
-    return Shape(payload, _BODY_SIZE_END, values, headers)
+    return properties, headers
 
 
-def _property(payload: bytes, at: int, name: str) -> Value:
+def _property(payload: bytes, at: int, name: str) -> tuple[Callable[[bytes], Any], int, int]:
     if name in _SHORT:
         start, end = at + 1, at + 1 + payload[at]
-        return Value(name, bytes.decode if _is_text(payload[start:end]) else _words, start, end)
+        return (bytes.decode if payload[start:end].isascii() else _words), start, end
     if name == "timestamp":
-        return Value(name, _moment, at, at + 8)
-    return Value(name, ord, at, at + 1)
+        return _moment, at, at + 8
+    return ord, at, at + 1
 
 
 def _header(payload: bytes, span: tables.Span) -> Value:
-    is_text = span.letter == tables.TEXT and _is_text(payload[span.start : span.end])
-    return Value(span.name, bytes.decode if is_text else tables.reader(span.letter), span.start, span.end, True)
+    name, letter, start, end = span
+    is_text = letter == tables.TEXT and _is_text(payload[start:end])
+    return name, bytes.decode if is_text else tables.READERS[letter], start, end, True
 
 
 def _is_text(data: bytes) -> bool:
@@ -214,7 +229,8 @@ def _is_text(data: bytes) -> bool:
 
 
 def _words(data: bytes) -> str:
-    return data.decode(errors="backslashreplace")  # AMQP's short strings are bytes of any kind
+    """Text of what is none: AMQP's short strings are bytes of any kind. It fits into a short string again."""
+    return data.decode(errors="backslashreplace").encode()[:255].decode(errors="ignore")
 
 
 def _moment(data: bytes) -> int:

@@ -1,6 +1,6 @@
 """What content headers of one kind have in common, so that of the next one only the values are read.
 
-Nearly all messages of a queue have the same properties and headers, with texts of the same lengths. All that a reader
+Most messages of a queue have the same properties and headers, many with texts of the same lengths. All that a reader
 decides by, which is names, types and lengths, is then the same bytes at the same places: one comparison proves it, and
 the values in between are cut out in one go.
 """
@@ -9,17 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any
 
-
-class Value(NamedTuple):
-    """A value that may differ: what it is, what reads it from its bytes, and from where to where these are."""
-
-    name: str
-    read: Callable[[bytes], Any]
-    start: int
-    end: int
-    is_header: bool = False
+Value = tuple[str, Callable[[bytes], Any], int, int, bool]
+"""A value that may differ: its name, what reads it from its bytes, from where to where these are, and whether it is a
+header (else a property)."""
 
 
 class Shape:
@@ -36,18 +30,22 @@ class Shape:
         formats = [f">{begins}x"]
         fixed: list[bytes] = []
         at = begins
-        for value in values:
-            formats.append(f"{value.start - at}s{value.end - value.start}s")
-            fixed.append(payload[at : value.start])
-            at = value.end
+        for _, _, start, end, _ in values:
+            formats.append(f"{start - at}s{end - start}s")
+            fixed.append(payload[at:start])
+            at = end
         formats.append(f"{len(payload) - at}s")
         fixed.append(payload[at:])
+        self.misses = 0
+        """How many headers it did not fit, since the last that it did."""
         self._cut = Struct("".join(formats)).unpack
         self._fixed = tuple(fixed)
         self._empty: dict[str, Any] = dict.fromkeys(headers)
-        places = [(value, 2 * number + 1) for number, value in enumerate(values)]
-        self._properties = [(value.name, value.read, place) for value, place in places if not value.is_header]
-        self._headers = [(value.name, value.read, place) for value, place in places if value.is_header]
+        places = [
+            (name, read, 2 * number + 1, is_header) for number, (name, read, _, _, is_header) in enumerate(values)
+        ]
+        self._properties = [one[:3] for one in places if not one[3]]
+        self._headers = [one[:3] for one in places if one[3]]
 
     def read(self, payload: bytes) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Properties and headers of a content header that has the size of the first; None if it is not like that.
@@ -57,7 +55,9 @@ class Shape:
         """
         pieces = self._cut(payload)
         if pieces[::2] != self._fixed:
+            self.misses += 1
             return None
+        self.misses = 0
         headers = self._empty.copy()
         try:
             for name, read, place in self._headers:

@@ -6,12 +6,12 @@ Source of the format: the AMQP 0-9-1 specification, 4.2.5, with RabbitMQ's errat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from struct import Struct, error
-from typing import Any, NamedTuple
+from typing import Any
 
 from skirret.errors import DecodeError, EncodeError
 
@@ -145,13 +145,8 @@ def _write_rare(value: Any, parts: list[bytes]) -> None:
         raise EncodeError(f"a header holds {value!r}, which is of no type that AMQP knows")
 
 
-class Span(NamedTuple):
-    """Where the content of a value lies in a table's bytes: its name, the letter of its type, from where to where."""
-
-    name: str
-    letter: int
-    start: int
-    end: int
+Span = tuple[str, int, int, int]
+"""Where a value lies in a table's bytes: its name, the letter of its type, and from where to where its content is."""
 
 
 def decode(data: bytes, at: int) -> tuple[dict[str, Any], int]:
@@ -161,7 +156,7 @@ def decode(data: bytes, at: int) -> tuple[dict[str, Any], int]:
         DecodeError: it is none.
     """
     found, end = spans(data, at)
-    return {one.name: reader(one.letter)(data[one.start : one.end]) for one in found}, end
+    return read(data, found), end
 
 
 def spans(data: bytes, at: int) -> tuple[list[Span], int]:
@@ -177,12 +172,24 @@ def spans(data: bytes, at: int) -> tuple[list[Span], int]:
         raise DecodeError(f"the headers are no AMQP table: {exc}") from exc
 
 
-def reader(letter: int) -> Callable[[bytes], Any]:
-    """What makes values of a type of their contents; it raises DecodeError for what is none."""
-    number = _FIXED.get(letter)
-    if number is not None:
-        return lambda data: number.unpack(data)[0]
-    return partial(_read, letter)
+def read(data: bytes, found: Iterable[Span]) -> dict[str, Any]:
+    """The values that lie there, by their names.
+
+    Raises:
+        DecodeError: one cannot be read.
+    """
+    table: dict[str, Any] = {}
+    for name, letter, start, end in found:
+        if letter == TEXT:
+            try:
+                table[name] = data[start:end].decode()
+            except UnicodeDecodeError:
+                table[name] = data[start:end]  # AMQP's long strings are bytes of any kind
+        elif letter == VOID:
+            table[name] = None
+        else:
+            table[name] = READERS[letter](data[start:end])
+    return table
 
 
 def _read(letter: int, data: bytes) -> Any:
@@ -194,13 +201,21 @@ def _read(letter: int, data: bytes) -> Any:
 
 def _spans(data: bytes, at: int, end: int) -> list[Span]:
     found: list[Span] = []
+    size_at = _UNSIGNED.unpack_from
     while at < end:
         start = at + 1
         at = start + data[at]
         name = data[start:at].decode()
         letter = data[at]
-        start, at = _bounds(letter, data, at + 1, end)
-        found.append(Span(name, letter, start, at))
+        if letter == TEXT:  # nearly every header is text, or nothing
+            start = at + 5
+            at = start + size_at(data, at + 1)[0]
+        elif letter == VOID:
+            at += 1
+            start = at
+        else:
+            start, at = _bounds(letter, data, at + 1, end)
+        found.append((name, letter, start, at))
     if at != end:
         raise DecodeError("a header ends in the middle")
     return found
@@ -241,7 +256,7 @@ def _value(letter: int, data: bytes, depth: int) -> Any:
             return data[0] != 0
         case 0x46:  # F
             inside = _spans(data, 0, len(data))
-            return {one.name: _value(one.letter, data[one.start : one.end], depth + 1) for one in inside}
+            return {name: _value(inner, data[start:end], depth + 1) for name, inner, start, end in inside}
         case 0x41:  # A
             return _items(data, depth)
         case 0x78:  # x
@@ -263,3 +278,15 @@ def _items(data: bytes, depth: int) -> list[Any]:
         start, at = _bounds(letter, data, at + 1, end)
         items.append(_value(letter, data[start:at], depth + 1))
     return items
+
+
+def _number(packed: Struct) -> Callable[[bytes], Any]:
+    unpack = packed.unpack
+    return lambda data: unpack(data)[0]
+
+
+READERS: dict[int, Callable[[bytes], Any]] = {
+    **{letter: partial(_read, letter) for letter in (*_SIZED, *_SIZES)},
+    **{letter: _number(packed) for letter, packed in _FIXED.items()},
+}
+"""What makes values of their contents, by the letters of types; they raise DecodeError for what is none."""
