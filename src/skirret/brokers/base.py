@@ -371,7 +371,8 @@ class Limits:
         lease: seconds without a beat, observed while the server answered, after which work is taken over.
         beat: seconds between beats.
         deliveries: counted deliveries at which `reap` dead-letters a message; in settlements the worker decides.
-        hold: seconds for which messages may be held, for servers that do not like that; None if nobody knows.
+        hold: seconds of the longest time limit of a task, for servers that let nobody hold a message for longer than
+            they like; None if no task has one.
         clock: monotonic seconds; tests pass their own.
     """
 

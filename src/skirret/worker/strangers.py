@@ -12,7 +12,10 @@ QUIET = 30.0
 """Seconds between two words about one name."""
 
 MOST = 1000
-"""Names that are told apart: they come from messages, so that anybody may make them up."""
+"""Names that are remembered: they come from messages, so that anybody may make them up."""
+
+LONGEST = 200
+"""Characters of a name that are told."""
 
 
 class Strangers:
@@ -27,7 +30,10 @@ class Strangers:
         if isinstance(head, Malformed):
             return
         now = clock.monotonic()
-        name = head.task if head.task in self._told or len(self._told) < MOST else "..."
+        name = head.task[:LONGEST]
+        if name not in self._told and len(self._told) >= MOST:
+            self._told.clear()
+            self._untold.clear()
         before = self._told.get(name)
         if before is not None and now - before < QUIET:
             self._untold[name] = self._untold.get(name, 0) + 1

@@ -126,16 +126,18 @@ class AmqpBroker(Broker):
         return sorted(found, key=lambda one: -one.died)[:limit]
 
     def replay(self, keys: Sequence[str]) -> int:
-        """Put dead letters at the ends of their queues, with fresh counters: confirmed there, then dropped here."""
+        """Put dead letters at the ends of their queues, with fresh counters: confirmed there, then dropped here.
+
+        Those whose properties cannot be read stay where they are.
+        """
         count = 0
         for queue, names in listing.by_queue(keys).items():
             with listing.reading(self._store, dead_queue(queue)) as found:
-                picked = listing.chosen(found, names)
-                read = [letter.read(one, is_dead=True) for one in picked]
-                fresh = [(one.content, one.body) for one in read if one.content is not None]
-                self._sending.send([self._sending.from_dead(queue, content, body) for content, body in fresh])
-                found.drop(picked, self._store.address.deadline)
-                count += len(picked)
+                picked = [(one, letter.read(one, is_dead=True)) for one in listing.chosen(found, names)]
+                fresh = [(one, read.content, read.body) for one, read in picked if read.content is not None]
+                self._sending.send([self._sending.from_dead(queue, content, body) for _, content, body in fresh])
+                found.drop([one for one, *_ in fresh], self._store.address.deadline)
+                count += len(fresh)
         return count
 
     def drop_dead(self, keys: Sequence[str]) -> int:

@@ -143,17 +143,20 @@ class AmqpConsumer(Consumer):
         found: list[Delivery] = []
         self._resends.forget()
         for queue, sent in self._supply.next(limit):
-            if not sent.arrived.redelivered and self._resends.is_one(queue, sent.letter.nonce):
+            came = self._resends.is_one(queue, sent.letter.nonce)
+            if came and not sent.arrived.redelivered:  # else it may be the one that came, back from a broken line
                 self._repeated.append(sent.tag)
             elif sent.letter.deliveries >= self._limits.deliveries:
                 self._doomed.append((queue, sent))
             else:
                 found.append(self._hold(queue, sent))
-        if found:
-            with contextlib.suppress(OperationalError):  # it is tried again, or all is back at the server
-                self._clear()
-        else:
+        try:
             self._clear()
+        except Exception as exc:
+            if not found:
+                raise
+            # These are held already. The others are tried again, or, if the line broke, all is back at the server.
+            logger.warning("Messages that nobody shall have could not be settled yet: %s", exc)
         return found
 
     def _hold(self, queue: str, sent: Sent) -> Delivery:
@@ -217,13 +220,36 @@ class AmqpConsumer(Consumer):
     def _give_back(self, unwanted: list[tuple[str, Sent]]) -> None:
         """Return to their queues what nobody began.
 
-        So that a message is not given up for having been sent ahead, one that came back before is moved.
+        So that a message is not given up for having been sent ahead, one that came back before is moved. What a
+        publisher sent twice does not go to others, who would not know it.
         """
-        counted = [(queue, sent) for queue, sent in unwanted if _is_moved(sent.letter)]
-        moved = [self._sending.to(queue, letters.counted(sent.letter), sent.letter.body) for queue, sent in counted]
-        self._sending.send(moved)
-        gone = {sent.tag for _, sent in counted}
-        self._answer(list(gone), [sent.tag for _, sent in unwanted if sent.tag not in gone])
+        try:
+            back: list[int] = []
+            repeated: list[int] = []
+            moving: dict[int, Outgoing] = {}
+            for queue, sent in unwanted:
+                if not sent.arrived.redelivered and self._resends.knows(queue, sent.letter.nonce):
+                    repeated.append(sent.tag)
+                    continue
+                made = self._sending.again(queue, sent.letter) if _is_moved(sent.letter) else None
+                if made is None:
+                    back.append(sent.tag)
+                else:
+                    moving[sent.tag] = made
+            self._move(moving)
+            self._answer(repeated, back)
+        except BaseException:
+            self._supply.keep(unwanted)
+            raise
+
+    def _move(self, moving: dict[int, Outgoing]) -> None:
+        """Store copies of messages, by their tags, and settle those whose copy is stored."""
+        waiting = list(moving.values())
+        try:
+            self._sending.send(waiting)
+        finally:
+            left = set(map(id, waiting))
+            self._answer([tag for tag, made in moving.items() if id(made) not in left], [])
 
     # -- settling --------------------------------------------------------------------------------------------------
 
@@ -302,6 +328,7 @@ class AmqpConsumer(Consumer):
         deadline = clock.Deadline(ADOPTION)
         self._supply.widen(len(self._lost) + self._supply.count + 1)
         while any(not held.tag for held in lost) and not deadline.passed():
+            self._lane.was_interrupted()  # or it would not wait at all
             self._gather(deadline.left() or 0.0)
 
     def _answer(self, gone: list[int], back: list[int]) -> None:

@@ -51,7 +51,7 @@ _WRITE = msgspec.json.Encoder(enc_hook=repr, order="sorted").encode
 class Letter(msgspec.Struct):
     """A message as a consumer holds it. `raw` is kombu's envelope, which is all that the rest of the package sees.
 
-    `content` is None where the properties cannot be read: such a message goes to the dead letters as it is. It is
+    `content` is None where the properties cannot be read: such a message goes to the dead letters without them. It is
     `forgotten` where it was delivered before and the server, which only classic queues do, does not say how often.
     """
 
@@ -119,6 +119,7 @@ def read(arrived: Arrived, *, is_dead: bool = False) -> Letter:
         for name in _COUNTING:
             headers.pop(name, None)
     letter.raw = _envelope(found, arrived.body, *_route(arrived, letter, is_dead))
+    found.user_id = None  # only its publisher may say this, and we may have to send it on
     return letter
 
 
@@ -223,6 +224,11 @@ def counted(letter: Letter, **counts: Any) -> Content:
     headers[TRIES] = found.headers.get("retries", 0)
     headers[MARK] = secrets.token_hex(8)
     return msgspec.structs.replace(found, headers=headers)
+
+
+def bare(letter: Letter) -> Letter:
+    """The message without its properties and headers."""
+    return msgspec.structs.replace(letter, content=None)
 
 
 def digest(arrived: Arrived) -> str:

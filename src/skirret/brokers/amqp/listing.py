@@ -27,13 +27,13 @@ MOST = 20_000
 QUIET = 0.5
 """Seconds without another message after which no more is coming."""
 
-TURN = 0.01
+TURN = 0.05
 """Seconds between two looks whether another reader is done: they take turns."""
 
 GIVE_BACK = 1.0
 """Seconds within which what was read is back; if it is not, a stranger consumes it, or the server is in trouble."""
 
-RESOURCE_LOCKED = 405
+ACCESS_REFUSED, RESOURCE_LOCKED = 403, 405
 
 
 class Reading:
@@ -79,7 +79,7 @@ def reading(store: Store, queue: str) -> Iterator[Reading]:
     try:
         found = Reading(session, queue, _all(session, queue, deadline))
         yield found
-        with contextlib.suppress(Broken):  # the line's end gives it back as well
+        with contextlib.suppress(Broken, Refused):  # the line's end gives it back as well
             found.give_back(clock.Deadline(GIVE_BACK))
     except (Broken, Refused) as exc:
         raise in_words(exc, store.address) from exc
@@ -91,7 +91,7 @@ def _begin(session: Session, queue: str, deadline: clock.Deadline) -> None:
     """Wait until no other of us reads the queue.
 
     Quorum queues do not heed that a consumer wants to be alone, and would share the messages out. So whoever reads
-    owns an exclusive queue, which the server drops with its line.
+    owns an exclusive queue, which the server drops with its line. Who may make none reads without a turn.
     """
     name = f"skirret.reader.{hashlib.sha256(queue.encode()).hexdigest()[:24]}"
     mine = commands.Queue.Declare(queue=name, exclusive=True)
@@ -101,9 +101,11 @@ def _begin(session: Session, queue: str, deadline: clock.Deadline) -> None:
             session.call(CHANNEL, mine, commands.Queue.DeclareOk, seconds=left)
             return
         except Refused as exc:
-            if exc.code != RESOURCE_LOCKED or deadline.passed():
+            if exc.code not in {ACCESS_REFUSED, RESOURCE_LOCKED} or deadline.passed():
                 raise
             session.open_channel(CHANNEL, left)
+            if exc.code == ACCESS_REFUSED:
+                return
             time.sleep(TURN)
 
 

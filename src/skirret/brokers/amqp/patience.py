@@ -29,7 +29,10 @@ def asked(options: Options) -> int:
 
 
 def known(options: Options, version: tuple[int, ...]) -> float:
-    """Seconds that a server of a version waits: as the operator says, or as it most likely is."""
+    """Seconds that a server of a version waits: as the operator says, or as it most likely is for a queue of ours.
+
+    A queue that was made by Celery, or by us before we asked for anything, has the server's own patience.
+    """
     if options.consumer_timeout is not None:
         return options.consumer_timeout
     return USUAL if options.like_celery or version < HEEDED else OURS

@@ -26,6 +26,11 @@ class Resends:
         self._seen[key] = now
         return came is not None and now - came < REMEMBERED
 
+    def knows(self, queue: str, nonce: str) -> bool:
+        """Whether a message with this nonce came from that queue lately."""
+        came = self._seen.get((queue, nonce)) if nonce else None
+        return came is not None and clock.monotonic() - came < REMEMBERED
+
     def forget(self) -> None:
         """Drop what came too long ago, or is too much to remember; to be called now and then."""
         now = clock.monotonic()

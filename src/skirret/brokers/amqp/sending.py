@@ -86,12 +86,23 @@ class Sending:
             return letter.outgoing(content, body, ladder.ENTRY, ladder.key(delay, queue), FRAME_MAX)
         return letter.outgoing(content, body, "", queue, FRAME_MAX)
 
+    def again(self, queue: str, found: Letter) -> Outgoing | None:
+        """A message as a new one at the end of its queue, in bytes; None if it cannot be written with its counters."""
+        try:
+            return self.to(queue, letter.counted(found), found.body)
+        except EncodeError:
+            return None
+
     def to_dead(self, queue: str, found: Letter, reason: str) -> Outgoing:
         """A message for the dead letters of a queue in bytes, with the reason why it is there."""
         home = self._topology.home(queue)
         self._topology.ensure_dead(home)
-        content = letter.counted(found, reason=reason, died=clock.wall(), home=home)
-        return letter.outgoing(content, found.body, dead_exchange(home), home, FRAME_MAX)
+        counts = {"reason": reason, "died": clock.wall(), "home": home}
+        try:
+            return letter.outgoing(letter.counted(found, **counts), found.body, dead_exchange(home), home, FRAME_MAX)
+        except EncodeError:  # its own headers leave no room for ours
+            bare = letter.counted(letter.bare(found), **counts)
+            return letter.outgoing(bare, found.body, dead_exchange(home), home, FRAME_MAX)
 
     def from_dead(self, home: str, content: Content, body: bytes) -> Outgoing:
         """A dead letter's way back in bytes: to its queue, or to all who hear its broadcast."""

@@ -174,6 +174,12 @@ class Supply:
         feeds = [feed for name, feed in self._feeds.items() if not queues or name in queues]
         return [(feed.queue, sent) for feed in feeds for sent in feed.drain()]
 
+    def keep(self, messages: Sequence[tuple[str, Sent]]) -> None:
+        """Let messages wait here again that could not be given back, unless the server has heard of them."""
+        for queue, sent in messages:
+            if queue in self._feeds and sent.tag in self.open:
+                self._feeds[queue].add(sent)
+
     # -- changes ---------------------------------------------------------------------------------------------------
 
     @property
