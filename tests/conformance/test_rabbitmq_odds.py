@@ -227,3 +227,30 @@ def test_a_worker_says_once_that_a_classic_queue_does_not_count_who_dies(rabbitm
     heir.close()
     broker.close()
     assert len([entry for entry in caplog.records if "does not count" in entry.message]) == told
+
+
+def test_a_message_whose_headers_leave_no_room_for_ours_can_be_buried_and_put_off(broker, consumer, other):
+    broker.declare([Queue(name="q")])
+    large = amqp.Message("x", application_headers={"id": "large", "task": "t", "much": "y" * 130_900})
+    other.basic_publish(large, "", "q")
+    held = take_one(consumer)
+    assert consumer.settle([DeadLetter(tag=held.tag, reason="much too much")]) == [True]
+    (found,) = broker.dead("q")
+    assert found.reason == "much too much"
+    assert broker.replay([found.key]) == 1
+    assert consumer.settle([Ack(tag=take_one(consumer).tag)]) == [True]
+
+
+def test_a_message_that_only_its_publisher_may_sign_can_be_sent_on(broker, rabbitmq, rabbitmq_host):
+    rabbitmq.add_user("writer", "secret")
+    rabbitmq.allow(rabbitmq_host, "writer", configure=".*", write=".*", read=".*")
+    broker.declare([Queue(name="q")])
+    with amqp.Connection(
+        f"127.0.0.1:{rabbitmq.port}", virtual_host=rabbitmq_host, userid="writer", password="secret"
+    ) as line:
+        line.channel().basic_publish(amqp.Message("x", user_id="writer", application_headers={"id": "1"}), "", "q")
+    consumer = broker.consumer(["q"], "c" * 32)
+    held = take_one(consumer)
+    assert consumer.settle([DeadLetter(tag=held.tag, reason="signed")]) == [True]
+    assert [one.reason for one in broker.dead("q")] == ["signed"]
+    consumer.close()

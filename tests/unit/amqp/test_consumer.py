@@ -1,0 +1,159 @@
+"""A consumer loses none of the messages that it was sent, whatever fails around it."""
+
+from __future__ import annotations
+
+import pytest
+
+from skirret.brokers.amqp import consumer as consumers
+from skirret.brokers.amqp.letter import NONCE
+from skirret.brokers.base import Limits, Queue
+from skirret.errors import OperationalError, QueueNotFound
+from skirret.outcome import Ack, Release
+from skirret.stores.amqp import content
+from skirret.stores.amqp.publishing import Outgoing
+from skirret.stores.amqp.session import Arrived
+
+QUEUE = "q"
+
+
+class Lane:
+    """A line whose other end is the test."""
+
+    def __init__(self, _store, lost, _ended):
+        self.stands = True
+        self.lost = lost
+        self.coming = []
+        self.told = []
+
+    def do(self, work):
+        pass
+
+    def tell(self, data):
+        self.told.append(data)
+
+    def collect(self, _seconds=0.0):
+        came, self.coming = self.coming, []
+        return came
+
+    def was_interrupted(self):
+        return False
+
+
+class Store:
+    identity = "the server"
+
+
+class Topology:
+    def planned(self, queue):
+        return Queue(name=queue)
+
+    def ensure(self, queue):
+        pass
+
+    doubt = ensure
+
+
+class Sending:
+    """Stores nothing after `fails` messages."""
+
+    def __init__(self):
+        self.stored = []
+        self.fails = None
+
+    def again(self, queue, found):
+        return Outgoing(b"", queue.encode(), b"", found.body)
+
+    def to_dead(self, queue, found, reason):
+        return Outgoing(b"dead", queue.encode(), reason.encode(), found.body)
+
+    def send(self, waiting):
+        while waiting:
+            if self.fails is not None and len(self.stored) >= self.fails:
+                raise self.error
+            self.stored.append(waiting.pop(0).body.decode())
+
+    error: Exception = OperationalError("the disk is full")
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """A consumer, its lane, its sending."""
+    monkeypatch.setattr(consumers, "Lane", Lane)
+    sending = Sending()
+    consumer = consumers.AmqpConsumer(Store(), Topology(), sending, [QUEUE], "c" * 32, Limits(deliveries=3))
+    consumer._supply.widen(10)
+    return consumer, consumer._lane, sending
+
+
+def came(consumer, tag, *, again=False, nonce="", **headers):
+    told = content.Content(headers={"id": str(tag), **headers}, message_id=NONCE + nonce if nonce else None)
+    tap = next(iter(consumer._supply._by_tap))
+    return Arrived(tap, tag, again, "", QUEUE, content.encode(told, 1), str(tag).encode())
+
+
+def bodies(consumer, deliveries):
+    return [consumer._held[one.tag].letter.body.decode() for one in deliveries]
+
+
+@pytest.mark.parametrize("error", [OperationalError("away"), QueueNotFound("gone")])
+def test_what_cannot_be_buried_keeps_nobody_from_his_work(made, error):
+    consumer, lane, sending = made
+    sending.fails, sending.error = 0, error
+    lane.coming = [came(consumer, 1), came(consumer, 2, again=True, **{"x-delivery-count": 3}), came(consumer, 3)]
+    assert bodies(consumer, consumer.take(10, 0.0)) == ["1", "3"]
+    sending.fails = None
+    lane.coming = [came(consumer, 4)]
+    assert bodies(consumer, consumer.take(10, 0.0)) == ["4"]
+    assert sending.stored == ["2"]
+    assert 2 not in consumer._supply.open
+
+
+@pytest.mark.parametrize("stored", [0, 1, 2])
+def test_what_cannot_be_given_back_waits_here_again(made, stored):
+    consumer, lane, sending = made
+    lane.coming = [
+        came(consumer, 1),
+        came(consumer, 2, again=True, **{"x-delivery-count": 2}),
+        came(consumer, 3, again=True, **{"x-delivery-count": 2}),
+    ]
+    consumer._gather()
+    sending.fails = stored
+    if stored < 2:
+        with pytest.raises(OperationalError):
+            consumer.rest()
+        sending.fails = None
+        consumer.rest()
+    else:
+        consumer.rest()
+    assert sending.stored == ["2", "3"], "each is stored once"
+    assert consumer._supply.count == 0
+    assert not consumer._supply.open
+
+
+def test_a_resend_is_known_though_the_first_came_back_from_a_broken_line(made):
+    consumer, lane, _ = made
+    lane.coming = [came(consumer, 1, again=True, nonce="n"), came(consumer, 2, nonce="n")]
+    assert bodies(consumer, consumer.take(10, 0.0)) == ["1"]
+    assert 2 not in consumer._supply.open
+
+
+def test_a_resend_that_waits_unread_is_not_given_to_others(made):
+    consumer, lane, _ = made
+    lane.coming = [came(consumer, 1, nonce="n"), came(consumer, 2, nonce="n"), came(consumer, 3, nonce="m")]
+    held = consumer.take(1, 0.0)
+    lane.told.clear()
+    consumer.rest()
+    assert len(lane.told) == 1
+    assert lane.told[0].count(b"\x00\x3c\x00\x50") == 1, "the resend is acknowledged"
+    assert lane.told[0].count(b"\x00\x3c\x00\x78") == 1, "the other goes back"
+    assert consumer.settle([Ack(tag=held[0].tag)]) == [True]
+
+
+def test_what_was_released_and_came_back_is_no_resend(made):
+    consumer, lane, _ = made
+    lane.coming = [came(consumer, 1, nonce="n")]
+    (held,) = consumer.take(1, 0.0)
+    consumer.settle([Release(tag=held.tag)])
+    consumer._supply.widen(10)
+    lane.coming = [came(consumer, 2, again=True, nonce="n")]
+    assert bodies(consumer, consumer.take(1, 0.0)) == ["2"]
