@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import pytest
+from hypothesis import settings
 
 from skirret.brokers.open import open_broker
 from skirret.testing.conformance import BrokerExam
@@ -22,7 +23,7 @@ def proxy(rabbitmq):
 class Sitting(BrokerExam):
     """What both kinds of queues have in common."""
 
-    examples = 10
+    examples = max(10, settings.default.max_examples // 40)  # 10, and 50 in long runs
     steps = 30
     quiet = 0.1
     options: ClassVar[dict[str, object]]
