@@ -55,7 +55,7 @@ def test_a_task_that_outlasts_the_servers_patience_runs_once_and_is_acknowledged
     rabbitmq.set_consumer_timeout(1.0)
     try:
         with project.worker("-c 1 --time-limit 3600") as worker:
-            assert "Tasks may run for 3600 s here" in worker.said()
+            worker.wait_until_it_says("Tasks may run for 3600 s here")
             result = project.send("short", "long", 4.0)
             assert result.get(timeout=20) is None
             wait_until(lambda: not project.left(), 10.0)

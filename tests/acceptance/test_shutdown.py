@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import time
 from collections.abc import Iterator
@@ -156,3 +157,13 @@ def test_a_child_that_is_not_ready_in_time_is_ended_and_another_tried(project: P
         program.wait_until_it_says("was not ready within", timeout=30)
         program.wait_until_it_says(" ready.", timeout=30)
         assert project.send("where").get(timeout=20) in worker_children(program.pid)[1]
+
+
+def test_solo_hears_a_signal_whichever_of_its_threads_the_kernel_tells(project: Project) -> None:
+    for place in (0, 1, -1):
+        with running("skirret -A overtime_app worker -P solo -l INFO", project.directory, project.env) as program:
+            program.wait_until_it_says(" ready.")
+            threads = sorted(int(task.name) for task in Path(f"/proc/{program.pid}/task").iterdir())
+            assert len(threads) > 2
+            assert ctypes.CDLL(None).tgkill(program.pid, threads[place], signal.SIGTERM) == 0
+            assert program.wait(10) == 0

@@ -250,7 +250,8 @@ class RedisSentinel:
     """
 
     def __init__(self, binary: str, directory: Path) -> None:
-        self.master = RedisServer(binary, directory / "master")
+        at_once = ("--repl-diskless-sync-delay", "0")  # or a replica gets its first copy 5 s later
+        self.master = RedisServer(binary, directory / "master", *at_once)
         self.replica = RedisServer(binary, directory / "replica", "--replicaof", "127.0.0.1", str(self.master.port))
         home = directory / "sentinel"
         home.mkdir()

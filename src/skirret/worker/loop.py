@@ -6,6 +6,7 @@ import heapq
 import itertools
 import os
 import selectors
+import signal
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -47,6 +48,8 @@ class Loop:
         self._selector.register(self._wake_read, READ, self._woken)
         self._stopped = False
         self.before_wait: Callable[[], object] | None = None
+        self.signalled: Callable[[], object] | None = None
+        """Called when this process got a signal (but SIGURG, by which the worker speaks to itself)."""
 
     def watch(self, fd: int, events: int, callback: Callable[[int], object]) -> None:
         """Call ``callback(mask)`` whenever `fd` is ready; replaces an earlier watch of `fd`."""
@@ -119,9 +122,11 @@ class Loop:
 
     def _woken(self, _mask: int) -> None:
         try:
-            os.read(self._wake_read, 4096)
+            told = os.read(self._wake_read, 4096)
         except BlockingIOError:
             return
+        if self.signalled is not None and told.strip(b"\0" + bytes((signal.SIGURG,))):  # Python writes their numbers
+            self.signalled()
 
     def _call(self, callback: Callable[..., object] | None, *args: Any) -> None:
         if callback is None:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 
 from skirret import loggers, logs
 from skirret.backends.base import ResultBackend
@@ -169,6 +170,9 @@ class Worker:
             self._hand_over(HandlerThread(Handler(app, worker_node(app, self.hostname, self.options))))
         self._catch_signals()
         self._serve()
+        # The kernel may tell a signal to any thread, and only the main one, which may be asleep, calls its handler.
+        main = threading.get_ident()
+        self.loop.signalled = partial(signal.pthread_kill, main, signal.SIGURG)
         supervising = threading.Thread(target=self._supervise_solo, name="skirret-supervisor")
         supervising.start()
         # The socket and pipe ends that a forked child would own belong to this thread.
