@@ -11,6 +11,10 @@ SETTLING = 1.0
 """Seconds that the settlement of a finished run may be under way, on a machine that others use."""
 
 
+NOTING = 0.02
+"""Seconds within which a fault comes after its moment was noted."""
+
+
 @dataclass
 class Repeats:
     """Runs of tasks beyond their first, by what made them."""
@@ -73,7 +77,8 @@ def explain(
     for key, mine in runs.items():
         for first, again in itertools.pairwise(mine):
             call, told = called.get(key, (0.0, 0.0))
-            between = [fault for fault in faults if first.began <= fault + afterlife and fault <= again.began]
+            latest = max(afterlife, NOTING)
+            between = [fault for fault in faults if first.began <= fault + latest and fault <= again.began]
             if any(first.ended is None or fault <= first.ended + SETTLING for fault in between):
                 found.interrupted += 1
             elif len(runs.get(key.removesuffix("+"), ())) > 1 and key.endswith("+"):

@@ -79,7 +79,7 @@ def test_a_dead_workers_messages_go_back_each_to_its_own_queue_after_its_queues_
         holder.process.wait()
     with project.worker("-c 1 -Q elsewhere") as other:
         wait_until(lambda: not any(app.broker.size(queue).held for queue in "abc"))
-        assert "Took over 6 message(s)" in other.said()
+        other.wait_until_it_says("Took over 6 message(s)")
         assert other.stop() == 0
     assert {queue: app.broker.size(queue).ready for queue in "abc"} == {"a": 3, "b": 3, "c": 1}
     waiting = {queue: sorted(one.deliveries for one in app.broker.peek(queue)) for queue in "abc"}
