@@ -16,20 +16,6 @@ from skirret.testing.conformance.material import Later, eventually, ids, message
 
 
 @pytest.fixture
-def broker(rabbitmq, rabbitmq_host):
-    broker = open_broker(rabbitmq.url_of(rabbitmq_host), {})
-    yield broker
-    broker.close()
-
-
-@pytest.fixture
-def consumer(broker):
-    consumer = broker.consumer(["q"], "c" * 32)
-    yield consumer
-    consumer.close()
-
-
-@pytest.fixture
 def other(rabbitmq, rabbitmq_host):
     """Somebody else's channel."""
     with amqp.Connection(f"127.0.0.1:{rabbitmq.port}", virtual_host=rabbitmq_host) as line:

@@ -2,25 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-from skirret.brokers.open import open_broker
 from skirret.outcome import Ack, Defer, Retry
 from skirret.testing.conformance.material import ids, message, messages, take, take_one
-
-
-@pytest.fixture
-def broker(rabbitmq, rabbitmq_host):
-    broker = open_broker(rabbitmq.url_of(rabbitmq_host), {})
-    yield broker
-    broker.close()
-
-
-@pytest.fixture
-def consumer(broker):
-    consumer = broker.consumer(["q"], "c" * 32)
-    yield consumer
-    consumer.close()
 
 
 def test_a_resend_is_dropped_while_the_first_is_held_and_after_it_is_done(broker, consumer):
