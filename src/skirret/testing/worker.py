@@ -66,7 +66,7 @@ def worker(
     servers = (app.broker, app.coordination, app.conf)
     remote = remote_line(Node(hostname, pool, supervisor, manifest, options, *servers, events))
     supervisor.hooks = _hooks(app, hostname, manifest.hooks)
-    link = Link(children.child.child_sock, children.child.permits_read, children.chalk())
+    link = Link(children.child.child_sock, children.child.permits.read_fd, children.chalk())
     threads = [
         threading.Thread(target=loop.run, name="skirret-supervisor", daemon=True),
         threading.Thread(target=serve_link, args=(app, hostname, link, pool, slots), name="skirret-slots", daemon=True),

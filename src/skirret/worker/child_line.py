@@ -7,16 +7,17 @@ import os
 import signal
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from skirret import clock, loggers
 from skirret.worker import kin
 from skirret.worker.board import Board
-from skirret.worker.frames import MAX_BATCH_BYTES, PERMIT, STOP_PERMIT, Conclude, Run, Splitter, Up, pack, unpack_up
+from skirret.worker.frames import MAX_BATCH_BYTES, STOP_PERMIT, Conclude, Run, Splitter, Up, pack, unpack_up
 from skirret.worker.job import Job
 from skirret.worker.loop import READ, WRITE, Loop
+from skirret.worker.permits import Permits
 
 logger = loggers.own("skirret.worker")
 
@@ -26,9 +27,6 @@ MAX_OUTSTANDING = 2000
 
 READ_SPEED = 50e6
 """Bytes a second at which even a child on a busy machine reads: a large frame gets that time before it can stall."""
-
-PERMITS_AT_ONCE = 512
-"""Permits in one write: a page of a pipe, which is written whole or not at all."""
 
 PATIENCE, MAX_PATIENCE = 0.1, 2.0
 """Seconds, doubling, after which a child that started nothing although it has free slots is offered work again."""
@@ -82,8 +80,8 @@ class ChildLine:
         """Why its supervisor kills it, in words, where that is its task's doing."""
         self.quota: int | None = None
         """How many more tasks it may be given, where that is bounded."""
-        self.reserved = 0
-        """Slots kept for jobs that are being acknowledged before they start."""
+        self.reserved: dict[int, Job] = {}
+        """Jobs that are being acknowledged before they start, by tag; for each a slot is kept."""
         self.outstanding: dict[int, Job] = {}
         self.load = 0.0
         """Seconds of expected work that is sent and not settled."""
@@ -100,12 +98,9 @@ class ChildLine:
         self._splitter = Splitter()
         self._batches: deque[_Batch] = deque()
         self.buffered = 0  # bytes that wait for it to read
-        self._ungiven: deque[int] = deque()  # permits that the pipe had no room for
         self._sock, self.child_sock = socket.socketpair()
-        self.permits_read, self._permits_write = os.pipe()
+        self.permits = Permits()
         self.board = Board(slots)
-        os.set_blocking(self.permits_read, False)
-        os.set_blocking(self._permits_write, False)
         self._sock.setblocking(False)
         self._watching = True
         self._writing = False
@@ -113,7 +108,21 @@ class ChildLine:
 
     def held(self) -> int:
         """Frames sent and not reported, and slots reserved."""
-        return len(self.outstanding) + self.reserved
+        return len(self.outstanding) + len(self.reserved)
+
+    def jobs(self) -> list[Job]:
+        """What it has, and what it is about to get."""
+        return [*self.outstanding.values(), *self.reserved.values()]
+
+    def reserve(self, job: Job) -> None:
+        """Keep a slot for a job that is not to start yet, and the whole child if it must have no neighbours."""
+        self.reserved[job.delivery.tag] = job
+        self.alone = self.alone or job.alone
+
+    def unreserve(self, job: Job) -> None:
+        """Its slot is free again."""
+        self.reserved.pop(job.delivery.tag, None)
+        self.alone = self.alone and self.held() > 0
 
     def free(self) -> int:
         """Slots that nothing was sent to."""
@@ -196,7 +205,7 @@ class ChildLine:
         job = self.outstanding.pop(seq, None)
         if job is not None:
             self.unsettled += job.expected
-            if not self.outstanding:
+            if not (self.outstanding or self.reserved):
                 self.alone = False
         return job
 
@@ -207,7 +216,7 @@ class ChildLine:
 
     def recall(self) -> list[Job]:
         """Take back, in order, all frames that the child has not started; it cannot start them any more."""
-        seqs = self._drain()
+        seqs = self.permits.draw_back()
         while self._batches and not self._batches[-1].sent:
             batch = self._batches.pop()
             self.buffered -= len(batch.data)
@@ -219,7 +228,7 @@ class ChildLine:
         self.load -= sum(job.expected for job in jobs)
         if self.quota is not None:
             self.quota += len(jobs)
-        self.alone = self.alone and bool(self.outstanding)
+        self.alone = self.alone and self.held() > 0
         return jobs
 
     def nudge(self) -> None:
@@ -253,7 +262,7 @@ class ChildLine:
 
     def ask_to_stop(self) -> None:
         """Let it finish what it runs, report, and leave."""
-        self._permit([STOP_PERMIT])
+        self.permits.give([STOP_PERMIT])
 
     @property
     def closed(self) -> bool:
@@ -292,38 +301,8 @@ class ChildLine:
             self.board.close()
         self._sock.close()
         self.child_sock.close()
-        for fd in (self.permits_read, self._permits_write):
-            with contextlib.suppress(OSError):
-                os.close(fd)
+        self.permits.close()
         return unstarted
-
-    def _drain(self) -> list[int]:
-        seqs: list[int] = []
-        while True:
-            try:
-                tokens = os.read(self.permits_read, 65536)
-            except (BlockingIOError, OSError):
-                break
-            if not tokens:
-                break
-            seqs += [seq for (seq,) in PERMIT.iter_unpack(tokens)]
-        seqs += self._ungiven
-        self._ungiven.clear()
-        if STOP_PERMIT in seqs:
-            self.ask_to_stop()
-        return seqs
-
-    def _permit(self, seqs: Iterable[int]) -> None:
-        ungiven = self._ungiven
-        ungiven.extend(seqs)
-        while ungiven:
-            now = [ungiven[i] for i in range(min(PERMITS_AT_ONCE, len(ungiven)))]
-            try:
-                os.write(self._permits_write, b"".join(map(PERMIT.pack, now)))
-            except OSError:  # full: when it reports, there is room again; or it died, which the pool tells
-                return
-            for _ in now:
-                ungiven.popleft()
 
     def _queue(self, runs: list[Run]) -> None:
         batch = _Batch(pack(runs), [run.seq for run in runs])
@@ -346,7 +325,7 @@ class ChildLine:
                 continue
             self._batches.popleft()
             self.buffered -= len(batch.data)
-            self._permit(batch.seqs)
+            self.permits.give(batch.seqs)
         if self._writing:
             self._writing = False
             self._loop.watch(self._sock.fileno(), READ, self._io)
@@ -387,8 +366,7 @@ class ChildLine:
             self.progress = clock.monotonic()
             self.quiet = self.stalled = False
             self._patience = PATIENCE
-            if self._ungiven:
-                self._permit(())
+            self.permits.give_rest()
             self._received(self, frames)
 
     def _unwatch(self) -> None:

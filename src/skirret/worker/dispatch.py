@@ -117,7 +117,7 @@ class Dispatcher:
         if not doubted:
             return []
         here = [job for job in self.suspects if job.doubted]
-        here += [job for child in children if child.alone for job in child.outstanding.values() if job.doubted]
+        here += [job for child in children if child.alone for job in child.jobs() if job.doubted]
         company, count = min(map(self._company, here), default=MAX_TAKE), len(here)
         away: list[Job] = []
         for job in doubted:
@@ -316,4 +316,4 @@ class Dispatcher:
 
 
 def _runs_a_doubted_one(child: ChildLine) -> bool:
-    return child.alone and any(job.doubted for job in child.outstanding.values())
+    return child.alone and any(job.doubted for job in child.jobs())

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from skirret import clock, loggers
 from skirret.wire.envelope import Head
 from skirret.worker.child_line import ChildLine
-from skirret.worker.dispatch import Dispatcher
 from skirret.worker.job import Job, Stall
 from skirret.worker.loop import Loop, Timer
 from skirret.worker.manifest import TaskTraits
@@ -34,7 +33,6 @@ class TimeLimits:
     Args:
         loop: the supervisor's loop.
         tasks: traits by name; a task's own limits are among them.
-        dispatcher: what waits for a child.
         overdue: called with a child, a job and its hard limit once that has passed.
     """
 
@@ -42,17 +40,17 @@ class TimeLimits:
         self,
         loop: Loop,
         tasks: Mapping[str, TaskTraits],
-        dispatcher: Dispatcher,
         overdue: Callable[[ChildLine, Job, float], object],
     ) -> None:
         self.any = any(traits.time_limit or traits.soft_time_limit or traits.stall_limit for traits in tasks.values())
         """Whether a task has limits of its own; those of a call come with its message."""
+        self.met = False
+        """Whether a job with a limit ever came: from then on `watch` is to be called when work was handed out."""
         self.kills = True
         """Whether hard limits can be enforced; ``solo`` cannot end itself."""
         self.children: Sequence[ChildLine] = ()
         self._loop = loop
         self._tasks = tasks
-        self._dispatcher = dispatcher
         self._overdue = overdue
         self._timer: Timer | None = None
         self._complained: set[str] = set()
@@ -75,7 +73,7 @@ class TimeLimits:
         if not self.kills:
             self._complain("a task that gives no heartbeat", "stall limits", limit, head.task)
             return None
-        self._watch(LOOK)
+        self.met = True
         return Stall(limit)
 
     def limit_of(self, head: Head) -> Limit | None:
@@ -88,7 +86,7 @@ class TimeLimits:
             hard = None
         if hard is None and soft is None:
             return None
-        self._watch(LOOK)
+        self.met = True
         return hard, soft
 
     def _complain(self, whom: str, kind: str, limit: float, task: str) -> None:
@@ -103,12 +101,22 @@ class TimeLimits:
                 task,
             )
 
-    def _watch(self, seconds: float) -> None:
+    def watch(self, seconds: float = LOOK) -> None:
+        """Look at what runs, so many seconds from now at the latest."""
         if self._timer is None:
             self._timer = self._loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
-        self._timer = None
+        soonest = clock.monotonic() + LOOK
+        try:
+            soonest = self._end_overdue()
+        finally:
+            self._timer = None
+            if self._any_here():
+                self.watch(max(SOONEST, soonest - clock.monotonic()))
+
+    def _end_overdue(self) -> float:
+        """End and remind those whose time is over; the moment at which the next one's will be, or of the next look."""
         now = clock.monotonic()
         soonest = now + LOOK
         for child in list(self.children):
@@ -127,14 +135,13 @@ class TimeLimits:
                     self._remind(child, job, soft)
                     job.limit, soft = (hard, None), None
                 soonest = min([soonest, *(began + limit for limit in (hard, soft) if limit is not None)])
-        if self._any_here():
-            self._watch(max(SOONEST, soonest - clock.monotonic()))
+        return soonest
 
     def _remind(self, child: ChildLine, job: Job, soft: float) -> None:
         if child.interrupt(job):
             logger.warning("Soft time limit (%gs) exceeded for %s[%s]", soft, job.head.task, job.head.id)
 
     def _any_here(self) -> bool:
+        """Whether a child has a job with a limit; others are watched when they are handed out."""
         here = (job for child in self.children for job in child.outstanding.values())
-        waiting = (job for jobs in (self._dispatcher.pending, self._dispatcher.suspects) for job in jobs)
-        return any(job.limit is not None or job.stall is not None for jobs in (here, waiting) for job in jobs)
+        return any(job.limit is not None or job.stall is not None for job in here)

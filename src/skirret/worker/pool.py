@@ -288,7 +288,7 @@ class Pool:
         self._by_number[child.number] = child
         order = Fork(child.number, self._kind, slots, child.index)
         child.home = self._template
-        self._template.fork(order, [child.child_sock.fileno(), child.permits_read, child.board.fd])
+        self._template.fork(order, [child.child_sock.fileno(), child.permits.read_fd, child.board.fd])
         return child
 
     def _forked(self, notice: Forked) -> None:

@@ -19,6 +19,7 @@ from skirret.worker.child_line import ChildLine
 from skirret.worker.condemned import Condemned
 from skirret.worker.dispatch import STALL, Dispatcher
 from skirret.worker.durations import Durations
+from skirret.worker.early import EarlyAcks
 from skirret.worker.ending import Children, Ending
 from skirret.worker.events.tasks import TaskEvents
 from skirret.worker.fetch import Fetcher, Taken
@@ -58,7 +59,7 @@ class Supervisor:
         self.scaler = Autoscaler(loop, self.dispatcher)
         self.condemned = Condemned(loop, self.dispatcher)
         self.recycling = Recycling(loop, rules.bounds, self.dispatcher)
-        self.limits = TimeLimits(loop, rules.tasks, self.dispatcher, self._overdue)
+        self.limits = TimeLimits(loop, rules.tasks, self._overdue)
         self.strangers = Strangers()
         self.pool: Children
         self.fetcher: Fetcher
@@ -71,10 +72,10 @@ class Supervisor:
         self.asking: set[Callable[[ChildLine, Stacks], object]] = set()
         """Who has asked the children what their tasks do, and waits for it."""
         self._asked = False
-        self._acking: dict[int, tuple[ChildLine, Job]] = {}
+        self.early = EarlyAcks(self.gates, self._start_acked)
         self._settling: dict[int, tuple[ChildLine, Job]] = {}
         self._tick: Timer | None = None
-        self.ending = Ending(loop, self.dispatcher, self.losses, rules.times, self._acking, self.pump)
+        self.ending = Ending(loop, self.dispatcher, self.losses, rules.times, self.early, self.pump)
 
     def attach(self, pool: Children, fetcher: Fetcher) -> None:
         """Work with these children and this fetcher from now on.
@@ -87,7 +88,7 @@ class Supervisor:
         self.pool = self.ending.pool = self.condemned.pool = self.recycling.pool = pool
         self.scaler.pool = pool
         self.limits.children, self.limits.kills = pool.children, pool.kills
-        self.fetcher = self.ending.taker = self.losses.server = self.gates.server = fetcher
+        self.fetcher = self.ending.taker = self.losses.server = self.gates.server = self.early.server = fetcher
 
     @property
     def children(self) -> list[ChildLine]:
@@ -143,14 +144,7 @@ class Supervisor:
             finished = self._settling.pop(done.tag, None)
             if finished is not None:
                 finished[0].settled(finished[1])
-            elif (waiting := self._acking.pop(done.tag, None)) is not None:
-                child, job = waiting
-                child.reserved -= 1
-                if carried_out:
-                    job.acked = True
-                    if self.gates:
-                        self.gates.acked(job)
-                    self._start_acked(child, job)
+            elif self.early and self.early.answered(done.tag, carried_out=carried_out):
                 continue
             if not carried_out:
                 logger.warning("An outcome came too late: its message had been given to another worker.")
@@ -171,14 +165,13 @@ class Supervisor:
         """Our lease ran out: what we hold runs elsewhere. Stop running it and begin anew."""
         self._asked = False
         self.gates.forget()
-        self._acking.clear()
+        self.early.forget()
         for child, job in self._settling.values():
             child.settled(job)
         self._settling.clear()
         self.dispatcher.clear()
         self.dispatcher.drop_foreign()
         for child in list(self.pool.children):
-            child.reserved = 0
             # What was acknowledged before it began is ours alone: nobody else will ever run it.
             self.dispatcher.put_back([job for job in child.recall() if job.acked])
             foreign = [job for job in child.outstanding.values() if not job.acked]
@@ -224,7 +217,7 @@ class Supervisor:
                     child.settled(job)
                 if job.acked:
                     end = settlement(tag, frame, now=now)
-                    self._follow_up(end)
+                    self.early.ended(end)
                     if self.gates.early:
                         self.gates.ended((job,), again=isinstance(end, Retry))
                 elif not job.stale:
@@ -277,11 +270,11 @@ class Supervisor:
         """Hand out what can be handed out, ask for more if there is room, and look again soon."""
         children = self.pool.children
         for child, job in self.dispatcher.assign(children):
-            child.reserved += 1
-            self._acking[job.delivery.tag] = (child, job)
-            self.fetcher.settle([Ack(tag=job.delivery.tag)])
+            self.early.ask(child, job)
         if self.dispatcher.suspects:
             self.pool.isolate()
+        if self.limits.met:
+            self.limits.watch()
         if self.ending.running and not (self._asked or self.gates.asking):
             want = self.dispatcher.want(children, self.gates.turned_away)
             if want >= EAGER_REFILL or (want > 0 and not self.dispatcher.pending):
@@ -363,15 +356,6 @@ class Supervisor:
         else:
             self.dispatcher.put_back([job])
         self.pump()
-
-    def _follow_up(self, told: Settlement) -> None:
-        """The outcome of a task that was acknowledged before it began."""
-        if isinstance(told, Retry):
-            self.fetcher.publish([told.publication])
-        if isinstance(told, (Ack, Retry, DeadLetter)) and told.result is not None:
-            self.fetcher.store([told.result])
-        if isinstance(told, (Ack, DeadLetter)) and told.successors:
-            self.fetcher.publish(told.successors)
 
     def _needs_tick(self) -> bool:
         return self.dispatcher.waiting() or any(child.to_be_watched() for child in self.pool.children)

@@ -176,7 +176,7 @@ class Worker:
         supervising = threading.Thread(target=self._supervise_solo, name="skirret-supervisor")
         supervising.start()
         # The socket and pipe ends that a forked child would own belong to this thread.
-        link = Link(pool.child.child_sock, pool.child.permits_read, pool.chalk())
+        link = Link(pool.child.child_sock, pool.child.permits.read_fd, pool.chalk())
         serve_link(app, self.hostname, link, "solo", 1)
         supervising.join()
         self._tell_end()

@@ -24,7 +24,7 @@ def job(tag: int, name: str = "t", raw: bytes = b"{}", deliveries: int = 0, **kw
 
 def link_of(line: ChildLine) -> Link:
     """The child's end of `line`."""
-    return Link(line.child_sock, line.permits_read, Chalk(os.dup(line.board.fd), line.slots))
+    return Link(line.child_sock, line.permits.read_fd, Chalk(os.dup(line.board.fd), line.slots))
 
 
 class Pair:

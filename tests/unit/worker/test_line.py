@@ -136,7 +136,7 @@ def test_a_dead_childs_last_words_are_read_before_its_work_is_judged(pair: Pair)
 
 def test_a_child_leaves_when_its_supervisor_is_gone() -> None:
     pair = Pair()
-    read = os.dup(pair.line.permits_read)
+    read = os.dup(pair.line.permits.read_fd)
     pair.link.permits = read
     pair.close()
     with pytest.raises(Stop):

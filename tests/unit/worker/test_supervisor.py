@@ -4,285 +4,25 @@ from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
 
 from skirret import clock
-from skirret.errors import WorkerLostError
-from skirret.message import Delivery, Record
+from skirret.message import Delivery
 from skirret.outcome import Ack, DeadLetter, Defer, Release, Settlement
-from skirret.settings import Conf
-from skirret.wire import results
 from skirret.wire.envelope import Head
 from skirret.worker.child.link import Link, Stop
 from skirret.worker.child_line import ChildLine
 from skirret.worker.dispatch import CALM
-from skirret.worker.ending import Phase
 from skirret.worker.fetch import Taken
 from skirret.worker.frames import Outcome
-from skirret.worker.loop import WRITE, Loop
-from skirret.worker.manifest import TaskTraits
-from skirret.worker.rules import Rules
-from skirret.worker.supervisor import Supervisor
-from tests.unit.worker.crew import job, link_of
-
-
-class Fetched:
-    """Stands for the fetcher: remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.settlements: list[Settlement] = []
-        self.stored: list[Record] = []
-        self.wanted: list[int] = []
-        self.anew = 0
-        self.finished = False
-
-    def want(self, count: int) -> None:
-        self.wanted.append(count)
-
-    def settle(self, settlements: list[Settlement]) -> None:
-        self.settlements += settlements
-
-    def store(self, records: list[Record]) -> None:
-        self.stored += records
-
-    def publish(self, publications: list[object]) -> None:
-        pass
-
-    def begin_anew(self) -> None:
-        self.anew += 1
-
-    def finish(self) -> None:
-        self.finished = True
-
-
-class Stage:
-    """A supervisor between a pretended fetcher and lines to pretended children, whose ends the test holds."""
-
-    def __init__(self, slots: int = 1, count: int = 1, **settings: object) -> None:
-        self.loop = Loop()
-        tasks = {"t": TaskTraits(), "early": TaskTraits(acks_late=False), "other": TaskTraits()}
-        conf = Conf()
-        conf.update(settings)
-        self.supervisor = Supervisor(self.loop, Rules(tasks, conf, stores_results=True))
-        self.fetched = Fetched()
-        self.replaced: list[ChildLine] = []
-        self.stopped = self.killed = False
-        self.kills = True
-        self.slots = slots
-        self.children = [ChildLine(self.loop, n, slots, self.supervisor.frames) for n in range(count)]
-        self.links = [link_of(child) for child in self.children]
-        for child in self.children:
-            child.ready = True
-        self.supervisor.attach(self, self.fetched)  # type: ignore[arg-type]
-
-    # -- what a pool offers
-
-    def stop(self) -> None:
-        self.stopped = True
-        for child in self.children:
-            child.condemned = True
-            child.ask_to_stop()
-
-    def kill(self) -> bool:
-        self.killed = True
-        return True
-
-    def condemn(self, child: ChildLine) -> None:
-        child.condemned = True
-        child.ask_to_stop()
-
-    def replace(self, child: ChildLine) -> None:
-        self.replaced.append(child)
-
-    def isolate(self) -> None:
-        if self.slots > 1 and not any(child.isolated for child in self.children):
-            self.add(slots=1).isolated = True
-            self.supervisor.pump()
-
-    def add(self, slots: int) -> ChildLine:
-        child = ChildLine(self.loop, len(self.children) + 10, slots, self.supervisor.frames)
-        child.ready = True
-        self.children.append(child)
-        self.links.append(link_of(child))
-        return child
-
-    # -- what happens
-
-    def take(self, *tags: int, name: str = "t", **history: int) -> None:
-        """Messages come, with a history that they have in common."""
-        pairs = [(Delivery(tag=n, queue="q", raw=b"{}", **history), Head(task=name, id=f"id-{n}")) for n in tags]
-        self.supervisor.taken(Taken(list(pairs)))
-
-    def settle_all(self, flag: bool = True) -> None:
-        """What was told to the fetcher is carried out."""
-        done, self.fetched.settlements = self.fetched.settlements, []
-        self.supervisor.settled(done, [flag] * len(done))
-
-    def run(self, child: int = 0, runtime: float = 0.0001) -> None:
-        """A child runs the next frame and reports it."""
-        link = self.links[child]
-        run = link.try_next()
-        assert run is not None, "nothing may start"
-        link.report(Outcome(run.seq, "done", runtime, "t"))
-        link.flush()
-        self.children[child]._read()
-
-    def die(self, child: int = 0, how: str = "killed by SIGKILL", blame: bool = True) -> None:
-        """A child dies; another takes its place unless the pool stops."""
-        line = self.children.pop(child)
-        self.links.pop(child)
-        unstarted = line.close()
-        self.supervisor.died(line, unstarted, how, blame)
-        if not self.killed:
-            fresh = ChildLine(self.loop, line.number + 100, self.slots, self.supervisor.frames)
-            fresh.ready = True
-            self.children.insert(child, fresh)
-            self.links.insert(child, link_of(fresh))
-            self.supervisor.pump()
-
-    def until(self, condition: Callable[[], object], seconds: float = 2.0) -> None:
-        """Turn the loop until `condition` holds."""
-        deadline = time.monotonic() + seconds
-        self.loop._stopped = False
-
-        def look() -> None:
-            if condition() or time.monotonic() > deadline:
-                self.loop.stop()
-            else:
-                self.loop.call_later(0.001, look)
-
-        look()
-        self.loop.run()
-        assert condition(), "did not become true"
-
-    def close(self) -> None:
-        for child in self.children:
-            child.close()
-        self.loop.close()
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    stage = Stage()
-    yield stage
-    stage.close()
+from skirret.worker.loop import WRITE
+from tests.unit.worker.crew import job
+from tests.unit.worker.stage import Stage
 
 
 def kinds(settlements: list[Settlement]) -> list[tuple[str, int]]:
     return [(type(each).__name__, each.tag) for each in settlements]
-
-
-# -- tasks that are acknowledged before they begin
-
-
-def test_an_acknowledged_task_that_had_not_begun_when_the_stop_came_still_runs(stage: Stage) -> None:
-    stage.take(1, name="early")
-    stage.settle_all()
-    assert stage.children[0].outstanding, "sent, not started"
-    stage.supervisor.ending.warm()
-    assert stage.supervisor.ending.phase is Phase.WARM
-    stage.run()
-    assert stage.fetched.finished
-
-
-def test_a_task_whose_acknowledgement_is_on_its_way_when_the_stop_comes_still_runs(stage: Stage) -> None:
-    stage.take(1, name="early")
-    stage.supervisor.ending.warm()
-    assert not stage.fetched.finished
-    stage.settle_all()
-    stage.run()
-    assert stage.fetched.finished
-
-
-def test_a_cold_stop_ends_although_an_acknowledged_task_waits_and_records_its_loss(stage: Stage) -> None:
-    stage.take(1, name="early")
-    stage.settle_all()
-    stage.supervisor.ending.cold()
-    stage.die()
-    stage.until(lambda: stage.fetched.finished)
-    assert [(record.task_id, record.state) for record in stage.fetched.stored] == [("id-1", "FAILURE")]
-
-
-def test_a_cold_stop_does_not_wait_for_an_acknowledgement_that_never_comes(stage: Stage) -> None:
-    stage.take(1, name="early")
-    stage.supervisor.ending.cold()
-    stage.die()
-    stage.until(lambda: stage.fetched.finished, 4)
-
-
-def test_a_cold_stop_records_the_loss_of_a_task_that_is_acknowledged_meanwhile(stage: Stage) -> None:
-    stage.take(1, name="early")
-    stage.supervisor.ending.cold()
-    stage.die()
-    assert not stage.fetched.finished
-    stage.settle_all()
-    assert [record.task_id for record in stage.fetched.stored] == ["id-1"]
-    stage.until(lambda: stage.fetched.finished)
-
-
-def test_a_cold_stop_ends_although_a_child_cannot_be_killed(stage: Stage) -> None:
-    stage.take(1)
-    stage.links[0].next()
-    stage.supervisor.ending.cold()
-    stage.until(lambda: stage.fetched.finished, 4)
-
-
-def test_a_fence_leaves_acknowledged_tasks_to_run_for_nobody_else_has_them(stage: Stage) -> None:
-    stage.take(1, name="early")
-    stage.settle_all()
-    stage.links[0].next()
-    stage.supervisor.fenced()
-    assert stage.replaced == []
-    assert [job.stale for job in stage.children[0].outstanding.values()] == [False]
-
-
-def test_a_fence_leaves_acknowledged_tasks_that_had_not_begun(stage: Stage) -> None:
-    stage.take(1, name="early")
-    stage.settle_all()
-    stage.supervisor.fenced()
-    stage.run()
-    assert not stage.children[0].outstanding
-
-
-def test_the_loss_of_an_acknowledged_task_beside_a_fenced_one_is_recorded() -> None:
-    stage = Stage(slots=2)
-    stage.take(1, name="early")
-    stage.settle_all()
-    stage.take(2)
-    assert {stage.links[0].next().seq, stage.links[0].next().seq} == {1, 2}
-    stage.supervisor.fenced()
-    stage.die()
-    assert [record.task_id for record in stage.fetched.stored] == ["id-1"]
-    stage.close()
-
-
-def test_an_acknowledgement_that_was_refused_starts_nothing(stage: Stage) -> None:
-    stage.take(1, name="early")
-    stage.settle_all(flag=False)
-    assert stage.links[0].try_next() is None
-    assert stage.children[0].reserved == 0
-    assert stage.children[0].free() == 1
-
-
-def test_a_slot_kept_for_an_acknowledgement_is_free_again_when_its_child_died(stage: Stage) -> None:
-    stage.take(1, name="early")
-    stage.die()
-    stage.settle_all()
-    assert stage.children[0].reserved == 0
-    stage.run()
-    assert stage.children[0].free() == 1
-
-
-def test_the_loss_of_an_acknowledged_task_is_recorded_when_its_child_dies(stage: Stage) -> None:
-    stage.take(1, name="early")
-    stage.settle_all()
-    stage.links[0].next()
-    stage.die()
-    (record,) = stage.fetched.stored
-    meta = results.decode(record.payload, accept=None)
-    assert isinstance(meta.result, WorkerLostError)
 
 
 # -- fences
@@ -575,7 +315,7 @@ def test_a_large_frame_that_a_stuck_child_does_not_read_is_taken_back(stage: Sta
 def narrow(stage: Stage) -> ChildLine:
     """A line whose pipe holds 512 permits, as Linux gives it to users who have many pipes."""
     line = stage.children[0]
-    fcntl.fcntl(line._permits_write, fcntl.F_SETPIPE_SZ, 4096)
+    fcntl.fcntl(line.permits._write_fd, fcntl.F_SETPIPE_SZ, 4096)
     return line
 
 

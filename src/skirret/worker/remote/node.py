@@ -97,4 +97,4 @@ class Node:
                 yield job
         for child in self.children:
             begun = {id(job) for job, _ in child.running()}
-            yield from (job for job in child.outstanding.values() if id(job) not in begun and job.conclusion is None)
+            yield from (job for job in child.jobs() if id(job) not in begun and job.conclusion is None)

@@ -40,10 +40,10 @@ def sweep(node: Node, marked: Marked) -> None:
     for child in node.children:
         if any(job in waiting for job in child.outstanding.values()):
             supervisor.dispatcher.put_back(child.recall())
+    supervisor.early.divert(marked.means, lambda _child, job: _drop(node, job))
     dropped += supervisor.dispatcher.remove(lambda job: job.conclusion is None and marked.means(job))
     for job in dropped:
-        logger.info("Task %s[%s] revoked", job.head.task, job.head.id)
-        _conclude(node, job, "revoked")
+        _drop(node, job)
     supervisor.pump()
 
 
@@ -87,6 +87,11 @@ def _end(node: Node, child: ChildLine, job: Job, number: int) -> bool:
         return False
     _conclude(node, job, "terminated", number)
     return True
+
+
+def _drop(node: Node, job: Job) -> None:
+    logger.info("Task %s[%s] revoked", job.head.task, job.head.id)
+    _conclude(node, job, "revoked")
 
 
 def _conclude(node: Node, job: Job, reason: str, signum: int | None = None) -> None:
