@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from skirret.brokers.open import open_broker
+from tests.servers.rabbitmq_programs import rabbitmq4 as programs4
+from tests.servers.rabbitmq_servers import RabbitServer
+
+
+@pytest.fixture(scope="session")
+def rabbitmq4(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """RabbitMQ 4; its first run installs another Debian."""
+    server = RabbitServer(programs4(), tmp_path_factory.mktemp("rabbitmq4"))
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ from skirret.outcome import Ack
 from skirret.testing.conformance.material import message, take_one
 from tests.conformance.test_rabbitmq import TestClassicQueues, TestQuorumQueues
 from tests.servers.proxy import Proxy
-from tests.servers.rabbitmq_programs import rabbitmq4
-from tests.servers.rabbitmq_servers import RabbitServer
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]  # the first run installs another Debian
 
@@ -18,10 +16,8 @@ __all__ = ["TestClassicQueues", "TestQuorumQueues"]
 
 
 @pytest.fixture(scope="module")
-def rabbitmq(tmp_path_factory):
-    server = RabbitServer(rabbitmq4(), tmp_path_factory.mktemp("rabbitmq4"))
-    yield server
-    server.stop()
+def rabbitmq(rabbitmq4):
+    return rabbitmq4
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ SETTINGS = {
     "vm_memory_high_watermark.absolute": "512MB",
     "disk_free_limit.absolute": "50MB",
     "raft.wal_max_size_bytes": "64000000",  # its default keeps up to 512 MB of quorum queues in memory
+    "cluster_name": "tests",  # else each new connection has it ask for its host's name, up to 5 s where nobody knows it
     "ssl_options.verify": "verify_none",
     "ssl_options.fail_if_no_peer_cert": "false",
 }
