@@ -12,6 +12,7 @@ from skirret.outcome import Ack, Release
 from skirret.stores.amqp import content
 from skirret.stores.amqp.publishing import Outgoing
 from skirret.stores.amqp.session import Arrived
+from skirret.testing.conformance.material import message
 
 QUEUE = "q"
 
@@ -157,3 +158,48 @@ def test_what_was_released_and_came_back_is_no_resend(made):
     consumer._supply.widen(10)
     lane.coming = [came(consumer, 2, again=True, nonce="n")]
     assert bodies(consumer, consumer.take(1, 0.0)) == ["2"]
+
+
+def acks_and_returns(told):
+    """How many acknowledgements and returns are among frames."""
+    return told.count(b"\x00\x3c\x00\x50"), told.count(b"\x00\x3c\x00\x78")
+
+
+def released(consumer, lane, tag):
+    """Release a message; the acknowledgements and returns that this brought."""
+    lane.told.clear()
+    assert consumer.settle([Release(tag=tag)]) == [True]
+    return acks_and_returns(b"".join(lane.told))
+
+
+def test_a_message_that_came_back_before_is_released_as_a_new_one_or_as_it_is_if_it_cannot_be_written(made):
+    consumer, lane, sending = made
+    lane.coming = [came(consumer, tag, again=True, **{"x-delivery-count": 2}) for tag in (1, 2)]
+    one, two = consumer.take(10, 0.0)
+    assert released(consumer, lane, one.tag) == (1, 0)
+    sending.again = lambda _queue, _found: None
+    assert released(consumer, lane, two.tag) == (0, 1)
+    assert sending.stored == ["1"]
+
+
+def test_what_was_stored_when_a_release_failed_is_acknowledged_and_not_stored_again(made):
+    consumer, lane, sending = made
+    lane.coming = [came(consumer, 1, again=True, **{"x-delivery-count": 2})]
+    (held,) = consumer.take(10, 0.0)
+    tell, lane.tell = lane.tell, lambda _data: (_ for _ in ()).throw(OperationalError("away"))
+    with pytest.raises(OperationalError):
+        consumer.settle([Release(tag=held.tag)])
+    lane.tell = tell
+    assert released(consumer, lane, held.tag) == (1, 0)
+    assert sending.stored == ["1"]
+
+
+def test_what_failed_to_bring_what_follows_can_still_be_released(made):
+    consumer, lane, sending = made
+    lane.coming = [came(consumer, 1)]
+    (held,) = consumer.take(10, 0.0)
+    sending.of = lambda publication, _number: Outgoing(b"", b"next", b"", publication.envelope.body)
+    sending.fails = 0
+    with pytest.raises(OperationalError):
+        consumer.settle([Ack(tag=held.tag, successors=[message("next", QUEUE)])])
+    assert released(consumer, lane, held.tag) == (0, 1)

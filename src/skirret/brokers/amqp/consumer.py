@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import msgspec
 
 from skirret import clock, loggers
-from skirret.brokers.amqp import letter as letters
 from skirret.brokers.amqp.feed import Sent
+from skirret.brokers.amqp.following import Held, follow, is_moved
 from skirret.brokers.amqp.lane import Lane
-from skirret.brokers.amqp.letter import Letter
 from skirret.brokers.amqp.resends import Resends
 from skirret.brokers.amqp.sending import Sending
 from skirret.brokers.amqp.supply import Supply
 from skirret.brokers.amqp.topology import Topology
 from skirret.brokers.base import Consumer, Limits
 from skirret.errors import OperationalError
-from skirret.message import Delivery, Publication
-from skirret.outcome import Ack, DeadLetter, Defer, Release, Retry, Settlement
+from skirret.message import Delivery
+from skirret.outcome import Release, Settlement
 from skirret.stores.amqp import frames
 from skirret.stores.amqp.publishing import CHANNEL, Outgoing
 from skirret.stores.amqp.session import Session
@@ -32,9 +27,6 @@ logger = loggers.own("skirret.broker")
 
 ADOPTION = 0.7
 """Seconds that a settlement waits for a message that a broken line gave back to its queue."""
-
-FREE_RETURNS = 2
-"""Returns of one message that are left to the server's count: fewer than put it in doubt."""
 
 JUST_NOW = 0.05
 """Seconds for which a sign of the server holds."""
@@ -47,17 +39,6 @@ FORGETFUL = (
 
 LAST_WORD = 1.0
 """Seconds for good manners at the end."""
-
-
-@dataclass(slots=True, eq=False)
-class Held:
-    """A message that the worker has. `tag` is the channel's; 0 if its line broke and it went back to the queue."""
-
-    queue: str
-    tag: int
-    letter: Letter
-    follow: tuple[Settlement, list[Outgoing]] | None = None
-    """A settlement that was begun, and what follows from it and is not stored yet."""
 
 
 class AmqpConsumer(Consumer):
@@ -120,8 +101,10 @@ class AmqpConsumer(Consumer):
         deadline = clock.Deadline(timeout)
         supply, lane = self._supply, self._lane
         if lane.stands:
-            with contextlib.suppress(OperationalError):  # a line that broke meanwhile is replaced, if that can be
+            try:
                 self._gather()
+            except OperationalError as exc:
+                logger.warning("A line to RabbitMQ broke, and a new one is made: %s", exc)
         grown = supply.widen(limit)
         is_sure = False  # that the server has nothing for us
         while True:
@@ -231,7 +214,7 @@ class AmqpConsumer(Consumer):
                 if not sent.arrived.redelivered and self._resends.knows(queue, sent.letter.nonce):
                     repeated.append(sent.tag)
                     continue
-                made = self._sending.again(queue, sent.letter) if _is_moved(sent.letter) else None
+                made = self._sending.again(queue, sent.letter) if is_moved(sent.letter) else None
                 if made is None:
                     back.append(sent.tag)
                 else:
@@ -255,14 +238,17 @@ class AmqpConsumer(Consumer):
 
     def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Publish what follows, confirmed; then acknowledge, and wait until the server has seen it."""
-        follow = [self._follow(settlement) for settlement in settlements]
-        if any(follow):  # better to hear now than after they are stored that these messages went to others
+        sending, ours_by_tag = self._sending, self._held
+        brings = [
+            [] if (held := ours_by_tag.get(one.tag)) is None else follow(sending, held, one) for one in settlements
+        ]
+        if any(brings):  # better to hear now than after they are stored that these messages went to others
             self._gather()
         self._find_lost(settlements)
         first = {one.tag: one for one in reversed(settlements)}  # who settles a message twice has settled it once
         told = [
             (one, then, self._held.get(one.tag) if first[one.tag] is one else None)
-            for one, then in zip(settlements, follow, strict=True)
+            for one, then in zip(settlements, brings, strict=True)
         ]
         ours = [(one, then, held) for one, then, held in told if held is not None and held.tag]
         left = [message for _, then, _ in ours for message in then]
@@ -272,11 +258,12 @@ class AmqpConsumer(Consumer):
             for one, then, held in ours:
                 if then:
                     held.follow = one, [message for message in then if message in left]
-        released = [held for one, _, held in ours if isinstance(one, Release)]
-        for queue in {held.queue for held in released}:
+        released = [(one, held) for one, _, held in ours if isinstance(one, Release)]
+        for queue in {held.queue for _, held in released}:
             self._supply.shut(queue)  # or what is released would be sent here again, where there is no room for it
-        back = [held.tag for held in released if not _is_moved(held.letter)]
-        self._answer([held.tag for *_, held in ours if held.tag not in back], back)
+        # Those that began their way as new messages do not go back.
+        back = {held.tag for one, held in released if held.follow is None or held.follow[0] != one}
+        self._answer([held.tag for *_, held in ours if held.tag not in back], list(back))
         for one, _, mine in told:
             if mine is not None:
                 self._forget(one.tag, mine)
@@ -285,40 +272,11 @@ class AmqpConsumer(Consumer):
 
     def _forget(self, tag: int, held: Held) -> None:
         del self._held[tag]
+        if not self._lost:
+            return
         waiting = self._lost.get((held.queue, held.letter.copy), ())
         if held in waiting:
             self._lost[held.queue, held.letter.copy].remove(held)
-
-    def _follow(self, settlement: Settlement) -> list[Outgoing]:
-        """The messages that a settlement brings, in bytes: nothing is changed before all are known to be fit."""
-        held = self._held.get(settlement.tag)
-        if held is None:
-            return []
-        if held.follow is not None and held.follow[0] == settlement:
-            return held.follow[1]
-        found = held.letter
-        match settlement:
-            case Ack():
-                return self._publications(settlement.successors)
-            case Release() if _is_moved(found):
-                return [self._sending.to(held.queue, letters.counted(found), found.body)]
-            case Retry():
-                # Its nonce may be the first run's, and a retry is no resend of that.
-                return self._publications([msgspec.structs.replace(settlement.publication, nonce="")])
-            case Defer():
-                content = letters.counted(
-                    found,
-                    deliveries=found.deliveries + (settlement.counted == "delivery"),
-                    crashes=found.crashes + (settlement.counted == "crash"),
-                )
-                return [self._sending.to(held.queue, content, found.body, settlement.due)]
-            case DeadLetter():
-                dead = self._sending.to_dead(held.queue, found, settlement.reason)
-                return [dead, *self._publications(settlement.successors)]
-        return []
-
-    def _publications(self, publications: Sequence[Publication]) -> list[Outgoing]:
-        return [self._sending.of(one, number) for number, one in enumerate(publications)]
 
     def _find_lost(self, settlements: Sequence[Settlement]) -> None:
         """Wait a moment for messages that a broken line gave back: most likely they come here again."""
@@ -388,11 +346,3 @@ class AmqpConsumer(Consumer):
         self._supply.cancel_all(session, LAST_WORD)  # first, or what goes back would be sent here again
         tags = sorted({*self._supply.open, *(one.tag for one in session.arrived)}, reverse=True)
         session.settle(CHANNEL, b"".join(frames.nack(CHANNEL, tag) for tag in tags), LAST_WORD)
-
-
-def _is_moved(letter: Letter) -> bool:
-    """Whether a message that nobody began goes back as a new one at the end of its queue, with the count that it has.
-
-    A quorum queue counts each return (before RabbitMQ 4.3), as it counts those who died with the message.
-    """
-    return bool(letter.mark) or letter.returns >= FREE_RETURNS
