@@ -8,34 +8,36 @@ REMEMBERED = 30.0
 """Seconds within which a publisher resends."""
 
 MOST = 50_000
+"""Nonces that are remembered at least, however fast they come."""
 
 
 class Resends:
-    """The nonces that came lately, from each queue. A message without one is never a resend."""
+    """The nonces that came lately, from each queue. A message without one is never a resend.
+
+    They are kept in two sets, the older of which is dropped as a whole: each is known for 30 to 60 s, unless more come
+    than are to be remembered.
+    """
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], float] = {}
+        self._new: set[tuple[str, str]] = set()
+        self._old: set[tuple[str, str]] = set()
+        self._began = clock.monotonic()
 
     def is_one(self, queue: str, nonce: str) -> bool:
         """Whether a message with this nonce came from that queue lately; from now on one did."""
         if not nonce:
             return False
-        now = clock.monotonic()
         key = (queue, nonce)
-        came = self._seen.pop(key, None)
-        self._seen[key] = now
-        return came is not None and now - came < REMEMBERED
+        came = key in self._new or key in self._old
+        self._new.add(key)
+        return came
 
     def knows(self, queue: str, nonce: str) -> bool:
         """Whether a message with this nonce came from that queue lately."""
-        came = self._seen.get((queue, nonce)) if nonce else None
-        return came is not None and clock.monotonic() - came < REMEMBERED
+        return bool(nonce) and ((queue, nonce) in self._new or (queue, nonce) in self._old)
 
     def forget(self) -> None:
         """Drop what came too long ago, or is too much to remember; to be called now and then."""
         now = clock.monotonic()
-        while self._seen:
-            oldest = next(iter(self._seen))  # they are in the order of their coming
-            if now - self._seen[oldest] < REMEMBERED and len(self._seen) <= MOST:
-                return
-            del self._seen[oldest]
+        if now - self._began >= REMEMBERED or len(self._new) >= MOST:
+            self._old, self._new, self._began = self._new, set(), now

@@ -27,12 +27,14 @@ _TAG = Struct(">QB")
 _SETTLE = Struct(">BHI4sQBc")
 
 
-class Frame(NamedTuple):
-    """One frame: its kind, its channel, what it holds."""
+Frame = tuple[int, int, bytes]
+"""One frame: its kind, its channel, what it holds."""
 
-    kind: int
-    channel: int
-    payload: bytes
+
+MOST_WAYS = 1000
+
+_ways: dict[tuple[bytes, bytes], tuple[str, str, str]] = {}
+"""The names in methods that came lately, most of which are alike: consumer, exchange and routing key."""
 
 
 class Delivered(NamedTuple):
@@ -65,7 +67,7 @@ def cut(data: bytes) -> tuple[list[Frame], bytes]:
             break
         if data[behind] != 0xCE:
             raise ValueError("a frame has no end where it should")
-        found.append(Frame(kind, channel, data[at + 7 : behind]))
+        found.append((kind, channel, data[at + 7 : behind]))
         at = behind + 1
     return found, data[at:]
 
@@ -110,14 +112,21 @@ def nack(channel: int, tag: int) -> bytes:
 def delivered(payload: bytes) -> Delivered:
     """A ``basic.deliver`` method's fields."""
     at = 5 + payload[4]
-    consumer = _name(payload[5:at])
     tag, again = _TAG.unpack_from(payload, at)
-    at += 9
-    start = at + 1
-    at = start + payload[at]
-    exchange = _name(payload[start:at])
-    start = at + 1
-    return Delivered(consumer, tag, again != 0, exchange, _name(payload[start : start + payload[at]]))
+    way = payload[5:at], payload[at + 9 :]
+    names = _ways.get(way)
+    if names is None:
+        names = _names(*way)
+        if len(_ways) >= MOST_WAYS:
+            _ways.clear()
+        _ways[way] = names
+    consumer, exchange, routing_key = names
+    return Delivered(consumer, tag, again != 0, exchange, routing_key)
+
+
+def _names(consumer: bytes, rest: bytes) -> tuple[str, str, str]:
+    at = 1 + rest[0]
+    return _name(consumer), _name(rest[1:at]), _name(rest[at + 1 : at + 1 + rest[at]])
 
 
 def _name(data: bytes) -> str:

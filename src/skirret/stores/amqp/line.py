@@ -82,8 +82,8 @@ class Line:
         while True:
             answer = None
             for one in self._frames(deadline.left() or 0.0):  # all of them: an alarm may be told behind the answer
-                if one.kind == frames.METHOD:
-                    found = self._heard(one.payload)
+                if one[0] == frames.METHOD:
+                    found = self._heard(one[2])
                     answer = found if isinstance(found, kind) else answer
             if answer is not None:
                 return answer
@@ -116,7 +116,7 @@ class Line:
     # -- in --------------------------------------------------------------------------------------------------------
 
     def read(self, seconds: float, wake: int = -1) -> list[frames.Frame]:
-        """The frames that came, waiting for the first; those of the connection itself are dealt with here.
+        """The frames that came, waiting for the first; what those of the connection itself ask is done here.
 
         Args:
             seconds: how long to wait; 0 looks only.
@@ -126,12 +126,10 @@ class Line:
             Broken: the line is gone, or silent for longer than its heartbeat allows.
             Refused: the server closes the connection.
         """
-        found: list[frames.Frame] = []
-        for one in self._frames(seconds, wake):
-            if one.channel:
-                found.append(one)
-            elif one.kind == frames.METHOD:
-                self._heard(one.payload)
+        found = self._frames(seconds, wake)
+        own = [payload for kind, channel, payload in found if not channel and kind == frames.METHOD]
+        for payload in own:
+            self._heard(payload)
         return found
 
     def _frames(self, seconds: float, wake: int = -1) -> list[frames.Frame]:
@@ -180,8 +178,8 @@ class Line:
             self.send(frames.method(0, commands.Connection.Close(200, "bye", 0, 0)), 0.5)
             deadline = clock.Deadline(0.5)
             while not deadline.passed():  # until it hangs up: what was sent before is done then
-                for one in self._frames(deadline.left() or 0.0):
-                    if one.channel == 0 and one.kind == frames.METHOD:
+                for kind, channel, _ in self._frames(deadline.left() or 0.0):
+                    if channel == 0 and kind == frames.METHOD:
                         return
         except (Broken, Refused):
             pass

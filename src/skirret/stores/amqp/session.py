@@ -132,21 +132,38 @@ class Session:
             wake: a file descriptor that ends the wait.
         """
         came = self.line.read(seconds, wake)
-        for one in came:
-            kind, channel, payload = one
+        at, end = 0, len(came)
+        while at < end:
+            kind, channel, payload = came[at]
+            at += 1
+            if not channel:
+                continue  # the connection's own
             if kind == frames.METHOD:
-                self._method(channel, payload)
+                if payload.startswith(frames.DELIVER):
+                    at += self._delivered(channel, payload, came[at : at + 2])
+                else:
+                    self._method(channel, payload)
             elif kind == frames.HEADER:
                 self._header(channel, payload)
             elif kind == frames.BODY:
                 self._body(channel, payload)
         return bool(came)
 
+    def _delivered(self, channel: int, payload: bytes, behind: list[frames.Frame]) -> int:
+        """A message begins; how many of the frames behind belong to it: both, if they make it whole."""
+        head = frames.delivered(payload)
+        if len(behind) == 2:
+            (kind, same, header), (last, also, body) = behind
+            is_message = (kind, last, same, also) == (frames.HEADER, frames.BODY, channel, channel)
+            if is_message and content.size_of(header) == len(body):
+                self.arrived.append(Arrived(*head, header, body))
+                return 2
+        self._halves[channel] = _Half(head)
+        return 0
+
     def _method(self, channel: int, payload: bytes) -> None:
         name = payload[:4]
-        if name == frames.DELIVER:
-            self._halves[channel] = _Half(frames.delivered(payload))
-        elif name in (frames.ACK, frames.NACK):
+        if name in (frames.ACK, frames.NACK):
             tag, multiple = frames.settled(payload)
             self.confirmed.append((tag, multiple, name == frames.ACK))
         else:

@@ -11,6 +11,26 @@ from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 from typing import Any
 
+
+class _Other:
+    """A header that is no text, and what it was the last time: mostly the same, and dearer to read than to compare."""
+
+    __slots__ = ("_last", "_read", "name", "place")
+
+    def __init__(self, name: str, read: Callable[[bytes], Any], place: int) -> None:
+        self.name = name
+        self.place = place
+        self._read = read
+        self._last: tuple[bytes | None, Any] = (None, None)  # in one piece, since several threads read
+
+    def value(self, data: bytes) -> Any:
+        """What these bytes say."""
+        last = self._last
+        if last[0] != data:
+            self._last = last = (data, self._read(data))
+        return last[1]
+
+
 Value = tuple[str, Callable[[bytes], Any], int, int, bool]
 """A value that may differ: its name, what reads it from its bytes, from where to where these are, and whether it is a
 header (else a property)."""
@@ -45,10 +65,14 @@ class Shape:
             (name, read, 2 * number + 1, is_header) for number, (name, read, _, _, is_header) in enumerate(values)
         ]
         self._properties = [one[:3] for one in places if not one[3]]
-        self._headers = [one[:3] for one in places if one[3]]
+        texts = [one[:3] for one in places if one[3] and one[1] is bytes.decode]
+        self._texts = [(name, place) for name, _, place in texts]
+        self._others = [_Other(*one[:3]) for one in places if one[3] and one[1] is not bytes.decode]
 
     def read(self, payload: bytes) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Properties and headers of a content header that has the size of the first; None if it is not like that.
+
+        Tables and arrays in headers may be those of an earlier message: nobody changes them.
 
         Raises:
             DecodeError: one of the values cannot be read.
@@ -60,8 +84,10 @@ class Shape:
         self.misses = 0
         headers = self._empty.copy()
         try:
-            for name, read, place in self._headers:
-                headers[name] = read(pieces[place])
+            for name, place in self._texts:
+                headers[name] = pieces[place].decode()
+            for other in self._others:
+                headers[other.name] = other.value(pieces[other.place])
             return {name: read(pieces[place]) for name, read, place in self._properties}, headers
         except UnicodeDecodeError:  # where the first had text there are bytes of another kind
             return None
