@@ -57,10 +57,15 @@ class Reading:
             self._kept -= {one.tag for one in ones}
 
     def give_back(self, deadline: clock.Deadline) -> None:
-        """Return the others to the queue, by the end of the channel, and wait until they are there."""
+        """Return the others to the queue, by the end of the channel, and wait until they are there.
+
+        Of a quorum queue's acknowledgements a channel holds those back that come while 32 are on their way through the
+        Raft log, and forgets them if it ends. A consumer's end goes the same way and is answered, so it comes first.
+        """
+        left = max(0.05, deadline.left() or 0.0)
+        self._session.call(CHANNEL, commands.Basic.Cancel(consumer_tag=READER), commands.Basic.CancelOk, seconds=left)
         if not self._kept:
             return
-        left = max(0.05, deadline.left() or 0.0)
         self._session.call(CHANNEL, commands.Channel.Close(200, "", 0, 0), commands.Channel.CloseOk, seconds=left)
         self._session.open_channel(CHANNEL, left)
         while _counts(self._session, self._queue, left)[0] < len(self._kept) and not deadline.passed():
