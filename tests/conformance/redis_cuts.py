@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 from skirret.brokers.base import Dead, Limits, Queue, QueueSize
 from skirret.message import Delivery
 from skirret.outcome import Ack, DeadLetter, Defer, Release, Retry
 from skirret.testing.conformance.material import Later, ids, message, record, take
-from skirret.worker.fetch import Fetcher
+from skirret.worker.settling import Settling
 from tests.conformance.cuts import Operation, World, until_done
 
 HOUR = 3600.0
@@ -92,8 +91,8 @@ def _settle(world: World) -> list[bool]:
 
 def _settle_apart(world: World) -> list[bool]:
     """As a worker does whose results are on another server."""
-    fetcher: Any = SimpleNamespace(_backend=world.clients.elsewhere)
-    return world.consumer.settle(Fetcher._store_apart(fetcher, world.consumer, _batch(world, with_result=True)))
+    way = Settling(world.broker, world.clients.elsewhere)
+    return world.consumer.settle(way.store_apart(world.consumer, _batch(world, with_result=True)))
 
 
 def _check_settled(world: World, flags: object) -> None:

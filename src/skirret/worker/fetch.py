@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,18 +22,16 @@ from skirret.control import revoking
 from skirret.coordination.base import Coordination
 from skirret.errors import BackendError, ImproperlyConfigured, OperationalError
 from skirret.message import Delivery, Malformed, Publication, Record
-from skirret.outcome import Ack, DeadLetter, Retry, Settlement
+from skirret.outcome import Settlement
 from skirret.wire.envelope import Head, head
 from skirret.worker.claim import Claim
 from skirret.worker.consuming import Consuming
 from skirret.worker.fleet import Fleet
-from skirret.worker.outbox import empty
-from skirret.worker.settle import without_result
+from skirret.worker.order import Order
+from skirret.worker.settling import Settling
 from skirret.worker.uniques import Uniques
 
 logger = loggers.own("skirret.worker")
-
-MAX_SETTLE = 1000
 
 LULL = 0.0015
 """Seconds without a take after one that left nothing behind, until the first outcome: it need not wait for a take."""
@@ -96,10 +93,8 @@ class Fetcher(threading.Thread):
         self.refused: ImproperlyConfigured | None = None
         """Why the servers cannot be used at all, after ``closed``."""
         self._broker = broker
-        self._backend = backend
         self._coordination = coordination
         self._revokes = revokes or coordination
-        self._together = False
         self._consuming = Consuming(queues, coordination, self._wake)
         self._uniques = Uniques(coordination)
         self._fleet = Fleet(coordination, limits.lease, self._claimed, self._uniques)
@@ -109,10 +104,9 @@ class Fetcher(threading.Thread):
         self._told = told
         self._consumer: Consumer | None = None
         self._awake = threading.Event()
-        self._settlements: deque[Settlement] = deque()
-        self._stored: deque[Record] = deque()
-        self._published: deque[Publication] = deque()
-        self._wanted = 0
+        self._settling = Settling(broker, backend)
+        self._order = Order()
+        self._retired = False
         self._lull_until = 0.0
         self._closing: clock.Deadline | None = None
         self._fenced = False
@@ -125,24 +119,32 @@ class Fetcher(threading.Thread):
     # -- called by the supervisor's loop
 
     def want(self, count: int) -> None:
-        """Take up to `count` messages; answered by one ``taken`` call."""
-        self._wanted = count
+        """Take up to `count` messages beside those that ``taken`` has told of; 0 takes nothing more.
+
+        It is answered by one ``taken`` call, or, where the broker hands over only a portion at a time and that was
+        full, by the next ones too, until `count` is reached or something else is wanted.
+        """
+        self._order.place(count)
         self._wake()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether more is taken of what was wanted before."""
+        return self._order.open()[1] > 0
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """Carry out settlements, soon; answered by ``settled``."""
-        self._settlements.extend(settlements)
+        self._settling.settle(settlements)
         self._wake()
 
     def store(self, records: Sequence[Record]) -> None:
         """Store results of tasks that run or are acknowledged already."""
-        if self._backend.enabled:
-            self._stored.extend(records)
-            self._wake()
+        self._settling.store(records)
+        self._wake()
 
     def publish(self, publications: Sequence[Publication]) -> None:
         """Publish what follows from tasks that are acknowledged already."""
-        self._published.extend(publications)
+        self._settling.publish(publications)
         self._wake()
 
     def add_consumer(self, queue: Queue) -> bool:
@@ -172,6 +174,7 @@ class Fetcher(threading.Thread):
 
     def retire(self) -> None:
         """Another takes this one's place: nobody listens to it any more, and it ends as soon as it can."""
+        self._retired = True
         self._call = lambda _callback: None
         self.finish()
 
@@ -205,8 +208,8 @@ class Fetcher(threading.Thread):
     def begin_anew(self) -> None:
         """After ``fenced``: forget what was said of the old incarnation's messages; the next one may begin."""
         self._fleet.forget()
-        self._settlements.clear()
-        self._wanted = 0
+        self._settling.forget()
+        self.want(0)
         self._fenced = False
         self._wake()
 
@@ -243,28 +246,34 @@ class Fetcher(threading.Thread):
     def _round(self) -> bool:
         self._awake.clear()
         if self._fenced:
-            self._awake.wait()
-            return True
-        if self._closing and self._consumer is None and not (self._stored or self._published):
+            if not self._retired:  # else nobody is there who would say that a new incarnation may begin
+                self._awake.wait()
+            return not self._retired
+        if self._closing and self._consumer is None and not self._settling.others:
             return False
         consumer = self._consumer or self._begin()
-        self._drain(consumer)
+        self._settling.carry_out(consumer, self._uniques.ending, self._settled)
+        if consumer.fenced:
+            self._fence()
+            return True
         self._fleet.serve()
         if clock.monotonic() >= self._next_beat:
             self._beat(consumer)
-        if consumer.fenced or self._consumer is None:
+        if self._consumer is None:
             return True
         if self._closing:
-            return bool(self._settlements or self._stored or self._published)
+            return bool(self._settling.outcomes or self._settling.others)
         self._consuming.follow(self._broker, consumer)
         patience = max(0.0, min(self._next_beat, self._fleet.next_look()) - clock.monotonic())
-        if self._wanted > 0 and self._consuming.names:
+        if self.goes_on and self._consuming.names:
             lull = self._lull_until - clock.monotonic()
             if lull > 0:
                 self._awake.wait(lull)
             else:
                 self._take(consumer, patience)
-        elif not self._settlements and not self._awake.wait(patience if self._rests else min(patience, REST_AFTER)):
+        elif not self._settling.outcomes and not self._awake.wait(
+            patience if self._rests else min(patience, REST_AFTER)
+        ):
             consumer.rest()
             self._rests = True
         return True
@@ -274,7 +283,7 @@ class Fetcher(threading.Thread):
 
     def _begin(self) -> Consumer:
         names = self._consuming.begin(self._broker)
-        self._together = self._backend.enabled and self._broker.settles(self._backend)
+        self._settling.begin()
         self.cid = secrets.token_hex(16)
         self._fleet.begin(self.cid)
         self._uniques.begin()
@@ -314,7 +323,10 @@ class Fetcher(threading.Thread):
 
     def _take(self, consumer: Consumer, patience: float) -> None:
         self._rests = False
-        wanted = min(self._wanted, consumer.portion)
+        number, missing = self._order.open()
+        wanted = min(missing, consumer.portion)
+        if not wanted:  # the loop wants nothing more, since a moment ago
+            return
         deliveries = consumer.take(wanted, patience)
         if not deliveries:
             if consumer.fenced:
@@ -322,12 +334,18 @@ class Fetcher(threading.Thread):
             return
         if len(deliveries) < wanted:
             self._lull_until = clock.monotonic() + LULL
-        self._wanted = 0
         self.takes += 1
         decoded = [(delivery, head(delivery.raw, max_bytes=self._max_bytes)) for delivery in deliveries]
         revoked = self._revoked([found for _, found in decoded if isinstance(found, Head)])
         taken = Taken(decoded, revoked)
-        self._call(lambda: self._told.taken(taken))
+        self._order.deliver(number, len(deliveries), whole=len(deliveries) == consumer.portion)
+        self._call(partial(self._hand_over, taken))
+
+    def _hand_over(self, taken: Taken) -> None:
+        """On the loop."""
+        if not self._retired:
+            self._order.tell(len(taken.deliveries))
+            self._told.taken(taken)
 
     def _revoked(self, heads: list[Head]) -> set[str]:
         """The ids of those that must not start: revoked by id, or by a stamp that they carry."""
@@ -339,45 +357,14 @@ class Fetcher(threading.Thread):
             logger.warning("Could not look up revoked tasks (%s); these messages run unchecked.", exc)
             return set()
 
-    def _drain(self, consumer: Consumer) -> None:
-        # States reported on the way come first: the outcomes that follow them are newer.
-        empty(self._stored, self._backend.store, "A result could not be stored and is dropped")
-        while self._settlements:
-            batch = [self._settlements[i] for i in range(min(MAX_SETTLE, len(self._settlements)))]
-            self._uniques.ending(batch)
-            flags = self._settle(consumer, batch)
-            for _ in batch:
-                self._settlements.popleft()
-            self._fleet.settled(batch)
-            self._lull_until = 0.0
-            self._call(partial(self._told.settled, batch, flags))
-            if consumer.fenced:
-                self._fence()
-                return
-        empty(self._published, self._broker.publish, "A message that follows from a task could not be published")
-
-    def _settle(self, consumer: Consumer, batch: list[Settlement]) -> list[bool]:
-        try:
-            return consumer.settle(batch if self._together else self._store_apart(consumer, batch))
-        except (OperationalError, BackendError):
-            raise
-        except Exception as exc:
-            if len(batch) > 1:
-                return [self._settle(consumer, [settlement])[0] for settlement in batch]
-            logger.exception("An outcome could not be settled; its message goes to the dead letters")
-            reason = f"its outcome could not be settled: {type(exc).__name__}: {exc}"
-            return consumer.settle([DeadLetter(tag=batch[0].tag, reason=reason)])
-
-    def _store_apart(self, consumer: Consumer, batch: list[Settlement]) -> list[Settlement]:
-        """Two servers: confirm the hold, store the results, then let successors and acknowledgement follow."""
-        records = [s.result for s in batch if isinstance(s, (Ack, Retry, DeadLetter)) and s.result is not None]
-        if records and self._backend.enabled and consumer.beat():
-            self._backend.store(records)
-        return [without_result(settlement) for settlement in batch]
+    def _settled(self, batch: list[Settlement], flags: list[bool]) -> None:
+        self._fleet.settled(batch)
+        self._lull_until = 0.0
+        self._call(partial(self._told.settled, batch, flags))
 
     def _patience(self, exc: Exception | None) -> bool:
         if self._closing and self._closing.passed():
-            logger.error("The broker cannot be reached; %d outcome(s) will run again.", len(self._settlements))
+            logger.error("The broker cannot be reached; %d outcome(s) will run again.", self._settling.outcomes)
             return False
         if exc is not None and self._failures in {0, 10, 100}:
             logger.error("Trouble with a server; trying again until it answers, nothing is dropped: %s", exc)

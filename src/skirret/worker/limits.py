@@ -1,6 +1,6 @@
 """Soft and hard time limits: who runs too long is read from the children's boards, by one timer for all.
 
-A task without a limit costs nothing here. Times count from the moment at which the task entered user code.
+Where no task has a limit nothing is done here. Times count from the moment at which the task entered user code.
 """
 
 from __future__ import annotations

@@ -275,11 +275,13 @@ class Supervisor:
             self.pool.isolate()
         if self.limits.met:
             self.limits.watch()
-        if self.ending.running and not (self._asked or self.gates.asking):
-            want = self.dispatcher.want(children, self.gates.turned_away)
+        if self.ending.running and not self._asked:
+            want = 0 if self.gates.asking else self.dispatcher.want(children, self.gates.turned_away)
             if want >= EAGER_REFILL or (want > 0 and not self.dispatcher.pending):
                 self._asked = True
                 self.fetcher.want(want)
+            elif self.fetcher.goes_on:
+                self.fetcher.want(0)
         if self._tick is None and self._needs_tick():
             self._tick = self.loop.call_later(STALL, self._ticked)
 

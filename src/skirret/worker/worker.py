@@ -24,7 +24,7 @@ from skirret.events.schema import HEARTBEAT_SECONDS
 from skirret.nodes import node_name, node_path
 from skirret.settings import Conf
 from skirret.settings.transports import broker_options, coordination_options, result_options
-from skirret.worker import RESTART
+from skirret.worker import RESTART, interpreter
 from skirret.worker.banner import banner, without_effect
 from skirret.worker.child.slots import SLOTS
 from skirret.worker.consuming import chosen_queues, missing_queue
@@ -130,6 +130,7 @@ class Worker:
                 pool = Pool(self.loop, self.options, self.hostname, self._heard())
                 manifest = pool.import_app()
             if kind != "solo":
+                interpreter.set_up()
                 children, slots = self._size(manifest, kind)
                 self._assemble(manifest, pool, kind, children, slots)
                 if manifest.hooks or manifest.commands or manifest.logs:

@@ -27,7 +27,7 @@ class Fetched:
         self.stored: list[Record] = []
         self.wanted: list[int] = []
         self.anew = 0
-        self.finished = False
+        self.finished = self.goes_on = False
 
     def want(self, count: int) -> None:
         self.wanted.append(count)

@@ -12,7 +12,7 @@ import pytest
 
 from skirret.backends.memory import MemoryBackend
 from skirret.brokers.base import Limits, Queue
-from skirret.brokers.memory import MemoryBroker
+from skirret.brokers.memory import MemoryBroker, MemoryConsumer
 from skirret.errors import BackendError, OperationalError
 from skirret.message import Record
 from skirret.outcome import Ack
@@ -198,6 +198,49 @@ def test_a_take_that_brought_all_that_was_wanted_is_followed_by_the_next_at_once
     bench.take(1)
 
 
+def test_full_portions_are_taken_one_after_another_until_there_is_what_was_wanted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MemoryConsumer, "portion", 2)
+    bench.send(*"abcdefghi")
+    bench.start()
+    bench.fetcher.want(5)
+    bench.until(lambda: len(bench.of("taken")) == 3)
+    time.sleep(0.05)
+    assert [len(taken.deliveries) for (taken,) in bench.of("taken")] == [2, 2, 1]
+    bench.fetcher.want(2)
+    bench.until(lambda: len(bench.of("taken")) == 4)
+    time.sleep(0.05)
+    assert bench.size().held == 7
+
+
+def test_who_wants_nothing_more_gets_nothing_more_but_what_was_on_its_way(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MemoryConsumer, "portion", 2)
+    bench.send(*map(str, range(40)))
+    bench.start()
+    takes = iter((True, False))
+    # The loop is busy: it has heard of nothing when it says that it wants no more.
+    bench.faults.after["take"] = lambda: None if next(takes, False) else bench.fetcher.want(0)
+    bench.holding = True
+    bench.fetcher.want(40)
+    bench.until(lambda: len(bench.waiting) == 2)
+    time.sleep(0.05)
+    bench.faults.after.clear()
+    held = bench.size().held
+    assert held == 4
+    assert held == 2 * len(bench.waiting)
+    bench.fetcher.want(1)  # beside those: the loop will hear of them first
+    time.sleep(0.05)
+    assert bench.size().held == held, "what it was not told of yet counts"
+    bench.holding = False
+    for callback in bench.waiting:
+        callback()
+    bench.fetcher.want(1)
+    bench.until(lambda: bench.size().held == held + 1)
+
+
 def test_what_an_old_incarnation_says_after_its_fence_never_reaches_the_messages_of_the_new_one() -> None:
     bench = Bench(beat=0.02)
     bench.send("old")
@@ -221,6 +264,18 @@ def test_what_an_old_incarnation_says_after_its_fence_never_reaches_the_messages
     bench.until(lambda: bench.size().held + bench.size().ready == 0)
     assert bench.backend.fetch(["old"]) == {}
     bench.end()
+
+
+def test_one_that_was_fenced_and_has_a_successor_ends() -> None:
+    bench = Bench(beat=0.02)
+    bench.send("a")
+    bench.start()
+    bench.take(1)
+    bench.fence()
+    bench.until(lambda: bench.of("fenced"))
+    bench.fetcher.retire()
+    bench.fetcher.join(5)
+    assert not bench.fetcher.is_alive()
 
 
 @pytest.mark.parametrize("error", [OperationalError("away"), BackendError("away"), RuntimeError("a bug")])
@@ -315,8 +370,8 @@ def test_a_state_reported_before_the_outcome_is_stored_before_it(bench: Bench) -
     bench.fetcher.settle([])
     bench.fetcher._awake.clear()
     # Both are there when the thread looks: a STARTED that is stored last would hide that the task waits for a retry.
-    bench.fetcher._stored.append(record("a", "STARTED"))
-    bench.fetcher._settlements.append(Ack(tag=one.tag, result=record("a", "RETRY")))
+    bench.fetcher._settling.store([record("a", "STARTED")])
+    bench.fetcher._settling.settle([Ack(tag=one.tag, result=record("a", "RETRY"))])
     bench.fetcher._wake()
     bench.until(lambda: bench.size().held == 0)
     assert b"RETRY" in bench.backend.fetch(["a"])["a"]

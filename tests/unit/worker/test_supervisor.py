@@ -25,6 +25,13 @@ def kinds(settlements: list[Settlement]) -> list[tuple[str, int]]:
     return [(type(each).__name__, each.tag) for each in settlements]
 
 
+def test_a_fetcher_that_goes_on_is_stopped_when_there_is_room_for_nothing_more(stage: Stage) -> None:
+    stage.supervisor.dispatcher.learn("t", 1.0)
+    stage.fetched.goes_on = True
+    stage.take(1, 2, 3)
+    assert stage.fetched.wanted[-1] == 0
+
+
 # -- fences
 
 

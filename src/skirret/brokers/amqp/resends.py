@@ -39,5 +39,7 @@ class Resends:
     def forget(self) -> None:
         """Drop what came too long ago, or is too much to remember; to be called now and then."""
         now = clock.monotonic()
-        if now - self._began >= REMEMBERED or len(self._new) >= MOST:
-            self._old, self._new, self._began = self._new, set(), now
+        age = now - self._began
+        if age >= REMEMBERED or len(self._new) >= MOST:
+            self._old = self._new if age < 2 * REMEMBERED else set()
+            self._new, self._began = set(), now
