@@ -54,7 +54,7 @@ class Project:
                 program.wait_until_it_says("ready")
             else:
                 program.wait_until_it_says("tasks (")
-                self.send("empty").get(timeout=10)
+                self.send("empty").get(timeout=60)  # behind whatever is in the queue
             yield program
 
     def send(self, name: str, *args: object, **options: object):

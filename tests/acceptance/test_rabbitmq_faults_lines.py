@@ -63,7 +63,7 @@ def test_a_task_that_outlasts_the_servers_patience_runs_once_and_is_acknowledged
             assert worker.stop() == 0
     finally:
         rabbitmq.set_consumer_timeout(usual)
-    assert "longer than its consumer_timeout allows" in worker.said(), "the server lost its patience"
+    assert "longer than its consumer_timeout allows" in worker.said(), f"the server was patient:\n{worker.said()}"
     assert project.count("start")["long"] == 1
     assert project.left() == {}
 

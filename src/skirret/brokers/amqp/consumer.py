@@ -343,7 +343,7 @@ class AmqpConsumer(Consumer):
         self._supply.set([])
 
     def _leave(self, session: Session) -> None:
-        # First, or what goes back would be sent here again, and acknowledgements be forgotten that the channel holds back.
+        # First, or what goes back would be sent here again, and acknowledgements forgotten that the channel holds back.
         self._supply.cancel_all(session, LAST_WORD)
         tags = sorted({*self._supply.open, *(one.tag for one in session.arrived)}, reverse=True)
         session.settle(CHANNEL, b"".join(frames.nack(CHANNEL, tag) for tag in tags), LAST_WORD)
