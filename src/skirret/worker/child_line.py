@@ -122,7 +122,12 @@ class ChildLine:
     def unreserve(self, job: Job) -> None:
         """Its slot is free again."""
         self.reserved.pop(job.delivery.tag, None)
-        self.alone = self.alone and self.held() > 0
+        self._end_solitude()
+
+    def _end_solitude(self) -> None:
+        """Something is gone from here; with the last of it, neighbours may come again."""
+        if not self.held():
+            self.alone = False
 
     def free(self) -> int:
         """Slots that nothing was sent to."""
@@ -205,8 +210,8 @@ class ChildLine:
         job = self.outstanding.pop(seq, None)
         if job is not None:
             self.unsettled += job.expected
-            if not (self.outstanding or self.reserved):
-                self.alone = False
+            if self.alone:
+                self._end_solitude()
         return job
 
     def settled(self, job: Job) -> None:
@@ -228,7 +233,7 @@ class ChildLine:
         self.load -= sum(job.expected for job in jobs)
         if self.quota is not None:
             self.quota += len(jobs)
-        self.alone = self.alone and self.held() > 0
+        self._end_solitude()
         return jobs
 
     def nudge(self) -> None:
@@ -366,7 +371,7 @@ class ChildLine:
             self.progress = clock.monotonic()
             self.quiet = self.stalled = False
             self._patience = PATIENCE
-            self.permits.give_rest()
+            self.permits.give()  # it has read, so what there was no room for may fit
             self._received(self, frames)
 
     def _unwatch(self) -> None:

@@ -209,7 +209,7 @@ class Fetcher(threading.Thread):
         """After ``fenced``: forget what was said of the old incarnation's messages; the next one may begin."""
         self._fleet.forget()
         self._settling.forget()
-        self.want(0)
+        self._order.place(0)
         self._fenced = False
         self._wake()
 

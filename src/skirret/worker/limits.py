@@ -102,7 +102,7 @@ class TimeLimits:
             )
 
     def watch(self, seconds: float = LOOK) -> None:
-        """Look at what runs, so many seconds from now at the latest."""
+        """Look at what runs in so many seconds, unless a look is due already."""
         if self._timer is None:
             self._timer = self._loop.call_later(seconds, self._look)
 

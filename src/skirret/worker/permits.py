@@ -35,11 +35,6 @@ class Permits:
             for _ in now:
                 ungiven.popleft()
 
-    def give_rest(self) -> None:
-        """Give what there was no room for; the child has read meanwhile."""
-        if self._ungiven:
-            self.give()
-
     def draw_back(self) -> list[int]:
         """All permits that the child has not read, by frame: these it cannot start any more. A stop stays said."""
         seqs: list[int] = []

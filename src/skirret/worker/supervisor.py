@@ -144,7 +144,7 @@ class Supervisor:
             finished = self._settling.pop(done.tag, None)
             if finished is not None:
                 finished[0].settled(finished[1])
-            elif self.early and self.early.answered(done.tag, carried_out=carried_out):
+            elif self.early.answered(done.tag, carried_out=carried_out):
                 continue
             if not carried_out:
                 logger.warning("An outcome came too late: its message had been given to another worker.")

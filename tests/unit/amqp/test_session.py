@@ -62,6 +62,14 @@ def test_every_message_is_whole_and_in_the_order_of_its_channel(one, two, turns,
         assert [one for one in came if one in [message for message, _ in some]] == [message for message, _ in some]
 
 
+def test_a_body_of_another_channel_right_behind_a_header_is_not_taken_for_its_own():
+    one, (begins, header, body) = delivery(1, 1, "q", b"mine", 1)
+    two, (other_begins, other_header, other_body) = delivery(2, 2, "q", b"his!", 1)
+    session = Session(Line([[other_begins, other_header, begins, header, other_body, body]]))
+    session.pump(0.0)
+    assert list(session.arrived) == [two, one]
+
+
 @pytest.mark.parametrize("kind", [frames.HEADER, frames.BODY])
 def test_a_message_that_was_not_announced_breaks_the_line(kind):
     session = Session(Line([[(kind, 1, content.encode(Content(), 1))]]))

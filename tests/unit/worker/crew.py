@@ -27,6 +27,22 @@ def link_of(line: ChildLine) -> Link:
     return Link(line.child_sock, line.permits.read_fd, Chalk(os.dup(line.board.fd), line.slots))
 
 
+def turn(loop: Loop, condition: Callable[[], object], seconds: float) -> None:
+    """Turn a loop until `condition` holds, for so many seconds at most."""
+    deadline = time.monotonic() + seconds
+    loop._stopped = False
+
+    def look() -> None:
+        if condition() or time.monotonic() > deadline:
+            loop.stop()
+        else:
+            loop.call_later(0.001, look)
+
+    look()
+    loop.run()
+    assert condition(), "did not become true"
+
+
 class Pair:
     """Both ends of a line; what came up lands in `heard`."""
 
@@ -58,18 +74,7 @@ class Pair:
 
     def pump_until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
         """Turn the supervisor's loop until `condition` holds."""
-        deadline = time.monotonic() + seconds
-        self.loop._stopped = False
-
-        def look() -> None:
-            if condition() or time.monotonic() > deadline:
-                self.loop.stop()
-            else:
-                self.loop.call_later(0.001, look)
-
-        look()
-        self.loop.run()
-        assert condition()
+        turn(self.loop, condition, seconds)
 
     def close(self) -> None:
         """Let go of all descriptors."""

@@ -16,7 +16,7 @@ from skirret.worker.loop import Loop
 from skirret.worker.manifest import TaskTraits
 from skirret.worker.rules import Rules
 from skirret.worker.supervisor import Supervisor
-from tests.unit.worker.crew import link_of
+from tests.unit.worker.crew import link_of, turn
 
 
 class Fetched:
@@ -145,18 +145,7 @@ class Stage:
 
     def until(self, condition: Callable[[], object], seconds: float = 2.0) -> None:
         """Turn the loop until `condition` holds."""
-        deadline = time.monotonic() + seconds
-        self.loop._stopped = False
-
-        def look() -> None:
-            if condition() or time.monotonic() > deadline:
-                self.loop.stop()
-            else:
-                self.loop.call_later(0.001, look)
-
-        look()
-        self.loop.run()
-        assert condition(), "did not become true"
+        turn(self.loop, condition, seconds)
 
     def close(self) -> None:
         for child in self.children:

@@ -238,17 +238,15 @@ class AmqpConsumer(Consumer):
 
     def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Publish what follows, confirmed; then acknowledge, and wait until the server has seen it."""
-        sending, ours_by_tag = self._sending, self._held
-        brings = [
-            [] if (held := ours_by_tag.get(one.tag)) is None else follow(sending, held, one) for one in settlements
-        ]
+        found = [(one, self._held.get(one.tag)) for one in settlements]
+        brings = [[] if held is None else follow(self._sending, held, one) for one, held in found]
         if any(brings):  # better to hear now than after they are stored that these messages went to others
             self._gather()
-        self._find_lost(settlements)
+        self._find_lost([held for _, held in found if held is not None])
         first = {one.tag: one for one in reversed(settlements)}  # who settles a message twice has settled it once
         told = [
-            (one, then, self._held.get(one.tag) if first[one.tag] is one else None)
-            for one, then in zip(settlements, brings, strict=True)
+            (one, then, held if first[one.tag] is one else None)
+            for (one, held), then in zip(found, brings, strict=True)
         ]
         ours = [(one, then, held) for one, then, held in told if held is not None and held.tag]
         left = [message for _, then, _ in ours for message in then]
@@ -278,9 +276,9 @@ class AmqpConsumer(Consumer):
         if held in waiting:
             self._lost[held.queue, held.letter.copy].remove(held)
 
-    def _find_lost(self, settlements: Sequence[Settlement]) -> None:
+    def _find_lost(self, some: Sequence[Held]) -> None:
         """Wait a moment for messages that a broken line gave back: most likely they come here again."""
-        lost = [held for one in settlements if (held := self._held.get(one.tag)) is not None and not held.tag]
+        lost = [held for held in some if not held.tag]
         if not lost:
             return
         deadline = clock.Deadline(ADOPTION)

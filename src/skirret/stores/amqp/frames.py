@@ -6,6 +6,7 @@ Source of the format: the AMQP 0-9-1 specification, 2.3 and 1.8.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -29,12 +30,6 @@ _SETTLE = Struct(">BHI4sQBc")
 
 Frame = tuple[int, int, bytes]
 """One frame: its kind, its channel, what it holds."""
-
-
-MOST_WAYS = 1000
-
-_ways: dict[tuple[bytes, bytes], tuple[str, str, str]] = {}
-"""The names in methods that came lately, most of which are alike: consumer, exchange and routing key."""
 
 
 class Delivered(NamedTuple):
@@ -113,17 +108,11 @@ def delivered(payload: bytes) -> Delivered:
     """A ``basic.deliver`` method's fields."""
     at = 5 + payload[4]
     tag, again = _TAG.unpack_from(payload, at)
-    way = payload[5:at], payload[at + 9 :]
-    names = _ways.get(way)
-    if names is None:
-        names = _names(*way)
-        if len(_ways) >= MOST_WAYS:
-            _ways.clear()
-        _ways[way] = names
-    consumer, exchange, routing_key = names
+    consumer, exchange, routing_key = _names(payload[5:at], payload[at + 9 :])
     return Delivered(consumer, tag, again != 0, exchange, routing_key)
 
 
+@lru_cache(maxsize=1000)  # nearly all that come from a queue are alike
 def _names(consumer: bytes, rest: bytes) -> tuple[str, str, str]:
     at = 1 + rest[0]
     return _name(consumer), _name(rest[1:at]), _name(rest[at + 1 : at + 1 + rest[at]])

@@ -81,9 +81,11 @@ class Line:
     def _expect(self, kind: type[Any], deadline: clock.Deadline) -> Any:
         while True:
             answer = None
-            for one in self._frames(deadline.left() or 0.0):  # all of them: an alarm may be told behind the answer
-                if one[0] == frames.METHOD:
-                    found = self._heard(one[2])
+            for sort, _, payload in self._frames(
+                deadline.left() or 0.0
+            ):  # all of them: an alarm may be told behind the answer
+                if sort == frames.METHOD:
+                    found = self._heard(payload)
                     answer = found if isinstance(found, kind) else answer
             if answer is not None:
                 return answer

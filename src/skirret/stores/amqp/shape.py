@@ -65,9 +65,9 @@ class Shape:
             (name, read, 2 * number + 1, is_header) for number, (name, read, _, _, is_header) in enumerate(values)
         ]
         self._properties = [one[:3] for one in places if not one[3]]
-        texts = [one[:3] for one in places if one[3] and one[1] is bytes.decode]
-        self._texts = [(name, place) for name, _, place in texts]
-        self._others = [_Other(*one[:3]) for one in places if one[3] and one[1] is not bytes.decode]
+        headers_read = [one[:3] for one in places if one[3]]
+        self._texts = [(name, place) for name, read, place in headers_read if read is bytes.decode]
+        self._others = [_Other(*one) for one in headers_read if one[1] is not bytes.decode]
 
     def read(self, payload: bytes) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Properties and headers of a content header that has the size of the first; None if it is not like that.
