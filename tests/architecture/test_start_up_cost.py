@@ -1,7 +1,9 @@
 """What it costs to import Skirret and to ask it for help, in seconds of CPU time of a fresh process.
 
 Each figure is the least of several runs. The promise is the bound in the test's name; MARGIN is added on top, because
-CPU time grows on a slow machine and when neighbours share its caches.
+CPU time grows on a slow machine and when neighbours share its caches. The processes keep their byte code in a folder
+of the test's own: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each run would compile every module anew,
+which costs as much again.
 """
 
 from __future__ import annotations
@@ -19,6 +21,12 @@ from skirret.worker.status_socket import StatusSocket
 
 RUNS = 7
 MARGIN = 1.5
+
+
+@pytest.fixture(autouse=True)
+def _byte_code_is_kept(monkeypatch, tmp_path_factory):
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("byte code")))
 
 
 def cpu_seconds(*command: str) -> float:
