@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,8 +33,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
     project.app.close()
 
 
+LENGTHS = itertools.count()
+
+
 def write(project: Project, text: str) -> None:
-    (project.directory / "versions.py").write_text(text)
+    """Write the module anew, each time longer: Python knows it by its size and the second in which it was written."""
+    (project.directory / "versions.py").write_text(text + "#" * next(LENGTHS))
 
 
 def test_a_change_of_an_imported_file_is_served_and_no_task_is_lost(project):
