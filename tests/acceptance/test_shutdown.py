@@ -159,6 +159,20 @@ def test_a_child_that_is_not_ready_in_time_is_ended_and_another_tried(project: P
         assert project.send("where").get(timeout=20) in worker_children(program.pid)[1]
 
 
+def test_children_that_start_together_get_the_time_that_each_needs(project: Project) -> None:
+    project.env["SKIRRET_WORKER_PROC_ALIVE_TIMEOUT"] = "0.5"
+    project.env["PYTHONDONTWRITEBYTECODE"] = "1"  # so that each has much to do
+    command = "skirret -A overtime_app worker -l INFO -c 24 --pool-start-method=spawn"
+    with running(command, project.directory, project.env) as program:
+        program.wait_until_it_says(" ready.", timeout=30)
+        wait_until(lambda: len(worker_children(program.pid)[1]) == 24, 30)
+        first = set(worker_children(program.pid)[1])
+        assert project.send("where").get(timeout=30) in first
+        time.sleep(4.0)  # more than each alone would get
+        assert set(worker_children(program.pid)[1]) == first
+        assert "was not ready within" not in program.said()
+
+
 def test_solo_hears_a_signal_whichever_of_its_threads_the_kernel_tells(project: Project) -> None:
     for place in (0, 1, -1):
         with running("skirret -A overtime_app worker -P solo -l INFO", project.directory, project.env) as program:

@@ -10,6 +10,7 @@ from functools import partial
 
 from skirret import backoff, clock, loggers
 from skirret.errors import SkirretError
+from skirret.worker import processors
 from skirret.worker.child.orders import HANDLER, Fork, Forked
 from skirret.worker.child_line import ChildLine
 from skirret.worker.frames import Ready, Up
@@ -68,7 +69,7 @@ class Pool:
         self.quota: Callable[[int], int | None] = lambda _number: None
         """How many tasks a child runs in its life, by its number."""
         self.alive_within = 10.0
-        """Seconds within which a child must be ready."""
+        """Seconds within which a child must be ready that has a processor for itself."""
         self._loop = loop
         self._options = options
         self._hostname = hostname
@@ -307,13 +308,15 @@ class Pool:
         child.pid = notice.pid
         self._by_pid[child.pid] = child
         child.release_child_ends()
-        self._loop.call_later(self.alive_within, partial(self._must_live, child))
+        starting = sum(not (one.ready or one.closed) for one in self.children)
+        within = self.alive_within * max(1.0, starting / processors.count())
+        self._loop.call_later(within, partial(self._must_live, child, within))
         if self._stopping:
             child.ask_to_stop()
 
-    def _must_live(self, child: ChildLine) -> None:
+    def _must_live(self, child: ChildLine, within: float) -> None:
         if not (child.ready or child.closed):
-            logger.error("Child %d was not ready within %.1f s; it is ended.", child.number, self.alive_within)
+            logger.error("Child %d was not ready within %.1f s; it is ended.", child.number, within)
             child.kill()
 
     def _frames(self, child: ChildLine, frames: list[Up]) -> None:

@@ -24,7 +24,7 @@ from skirret.events.schema import HEARTBEAT_SECONDS
 from skirret.nodes import node_name, node_path
 from skirret.settings import Conf
 from skirret.settings.transports import broker_options, coordination_options, result_options
-from skirret.worker import RESTART, interpreter
+from skirret.worker import RESTART, interpreter, processors
 from skirret.worker.banner import banner, without_effect
 from skirret.worker.child.slots import SLOTS
 from skirret.worker.consuming import chosen_queues, missing_queue
@@ -354,8 +354,8 @@ class Worker:
             asked = self.options.autoscale[1]
         processes = int(self.options.processes or conf.worker_processes or 1)
         if kind not in MANY_SLOTS:
-            return int(asked or _cpus()), 1
-        total = int(asked or (max(4, 4 * _cpus()) if kind == "threads" else 100))
+            return int(asked or processors.count()), 1
+        total = int(asked or (max(4, 4 * processors.count()) if kind == "threads" else 100))
         return processes, max(1, -(-total // processes))
 
     def _catch_signals(self) -> None:
@@ -384,10 +384,6 @@ class Worker:
         logger.critical("The app cannot be imported any more; this worker stops: %s", exc)
         self.broken = True
         self.supervisor.ending.warm()
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _complain(text: str) -> None:

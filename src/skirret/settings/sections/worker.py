@@ -164,7 +164,7 @@ class WorkerSettings(Section):
     )
     worker_proc_alive_timeout: float = option(
         4.0,
-        "How long a child may take to report that it is ready.",
+        "How long a child may take to report that it is ready; longer where many share a processor as they start.",
         unit="seconds",
         minimum=0,
         old="CELERYD_PROC_ALIVE_TIMEOUT",
