@@ -2,8 +2,8 @@
 
 Each figure is the least of several runs. The promise is the bound in the test's name; MARGIN is added on top, because
 CPU time grows on a slow machine and when neighbours share its caches. The processes keep their byte code in a folder
-of the test's own: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each run would compile every module anew,
-which costs as much again.
+of the test's own: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each run would compile every module
+anew, which costs as much again.
 """
 
 from __future__ import annotations

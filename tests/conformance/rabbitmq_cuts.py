@@ -162,6 +162,19 @@ def _settle(scene: Scene) -> list[bool]:
     return scene.consumer.settle(_batch(scene))
 
 
+def _settle_and_take(scene: Scene) -> list[bool]:
+    """As a worker does it: look for more while the server works on what was settled. What is taken is given back."""
+    consumer = scene.consumer
+    assert consumer is not None
+    if not scene.keep:
+        assert consumer.begin_settle(_batch(scene)) is None
+        scene.keep = True
+    consumer.interrupt()
+    consumer.take(10, 1.0)
+    scene.keep = False  # now it is either settled or to be settled again
+    return consumer.end_settle()
+
+
 def _settled(scene: Scene, flags: list[bool]) -> None:
     """False says that the hold was lost: the message is back in the queue, or was settled and that was not heard."""
     found, dead = scene.rest(), scene.bury()
@@ -249,6 +262,7 @@ OPERATIONS = {
     "take": Operation(_filled(0), _take, _taken),
     "wait and take": Operation(lambda scene: scene.consume(0), _wait_and_take, _waited),
     "settle": Operation(_filled(TAKEN, TAKEN), _settle, _settled),
+    "settle and take": Operation(_filled(TAKEN, TAKEN), _settle_and_take, _settled),
     "close": Operation(_filled(2), _close, lambda scene, _: scene.expect("m0", "m1", "m2")),
     "replay": Operation(_two_dead, lambda scene: scene.broker.replay(scene.keep), _replayed),
     "drop dead": Operation(_two_dead, lambda scene: scene.broker.drop_dead(scene.keep), _dropped),

@@ -24,6 +24,10 @@ def _store(world: World) -> list[bool]:
     return world.clients.backend.store([record(one, payload=PAYLOAD, ttl=60.0) for one in _ids(world)])
 
 
+def _store_in_two_steps(world: World) -> None:
+    world.clients.backend.begin_store([record(one, payload=PAYLOAD, ttl=60.0) for one in _ids(world)])()
+
+
 def _store_plainly(world: World) -> None:
     world.clients.reader.store([record(one, payload=PAYLOAD) for one in _ids(world)])
 
@@ -92,6 +96,7 @@ def _shared(
 
 OPERATIONS = {
     "store": Operation(_store, _check_stored),
+    "store in two steps": Operation(_store_in_two_steps, _check_stored),
     "fetch": Operation(lambda w: w.clients.backend.fetch(_ids(w)), _check_read, before=_store_plainly),
     "wait for a result": Operation(_wait, _check_waited),
     "forget": Operation(lambda w: w.clients.backend.forget(_ids(w)), _check_forgotten, before=_store_plainly),

@@ -172,6 +172,19 @@ def test_scripts_that_the_server_has_forgotten_are_told_again(server, broker, qu
     consumer.close()
 
 
+def test_results_that_are_on_their_way_survive_forgotten_scripts_and_closed_lines(server, queue):
+    backend = open_backend(server.url, {})
+    for step, harm in enumerate([("SCRIPT", "FLUSH"), ("CLIENT", "KILL", "TYPE", "normal")] * 2):
+        one, two = f"{queue}-{step}-one", f"{queue}-{step}-two"
+        server.ask(*harm)
+        finish = backend.begin_store([record(one)])
+        server.ask(*harm)
+        backend.store([record(two)])  # on a line of its own: whose answers are still to come is nobody else's
+        finish()
+        assert backend.fetch([one, two]) == {one: b"{}", two: b"{}"}
+    backend.close()
+
+
 def test_lines_that_the_server_closes_are_replaced(server, broker, queue):
     consumer = broker.consumer([queue], f"taker-{queue}")
     for step in range(5):

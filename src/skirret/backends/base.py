@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from skirret import states
@@ -50,6 +50,11 @@ class ResultBackend(ABC):
 
         Where results are messages (not `shared`): send them; False for those without an address.
         """
+
+    def begin_store(self, records: Sequence[Record]) -> Callable[[], object]:
+        """Begin `store`; what is returned waits until it is done. To be called once, by the same thread."""
+        self.store(records)
+        return lambda: None
 
     @abstractmethod
     def fetch(self, task_ids: Sequence[str]) -> dict[str, bytes]:

@@ -199,6 +199,17 @@ class Consumer(ABC):
         end unless they say otherwise, retries are new messages with fresh counters.
         """
 
+    def begin_settle(self, settlements: Sequence[Settlement]) -> list[bool] | None:
+        """Begin `settle`. Its answer, or None where the server's word is still to come: `end_settle` waits for that.
+
+        In between messages may be taken, and no other settlements are handed over.
+        """
+        return self.settle(settlements)
+
+    def end_settle(self) -> list[bool]:
+        """The answer to the `begin_settle` that had none. If it raises, the settlements are to be settled again."""
+        raise NotImplementedError
+
     @abstractmethod
     def beat(self) -> bool:
         """Say that this incarnation lives. False says that it was reaped: it is fenced, its work runs elsewhere."""

@@ -28,7 +28,10 @@ OVERHEAD = 0.00003
 """Seconds that a task costs beside its own run time."""
 
 STRIDE = 0.0005
-"""Seconds of expected work that a child is given at once before the emptiest is looked for again."""
+"""Seconds of expected run time that a child is given at once before the emptiest is looked for again."""
+
+LOT = 64
+"""How many jobs it is given at once at most: of those that cost more to hand over than to run, few large lots do."""
 
 STALL = 0.010
 """Seconds without an outcome after which unstarted frames are taken back."""
@@ -180,17 +183,17 @@ class Dispatcher:
         return early
 
     def _give(self, room: _Room, early: list[tuple[ChildLine, Job]]) -> bool:
-        """Give a child what fits, at most a stride, so that others get their share; False if the next job does not."""
+        """Give a child what fits, at most a stride or a lot, so that others get theirs; False if the next does not."""
         pending, child = self.pending, room.child
         hold = HOLD_WORK * child.slots
         if child.unsettled >= hold:
             return False  # what has finished must be safe before more begins: it would all run twice if we died now
         expected_of, load, held = self.durations.expected, room.load, room.held
-        end = load + STRIDE
-        given = 0
-        while pending and load < end and held < child.most:
+        stride, given = 0.0, 0
+        while pending and stride < STRIDE and given < LOT and held < child.most:
             job = pending[0]
-            expected = job.expected = expected_of(job.head.task) + OVERHEAD
+            runtime = expected_of(job.head.task)
+            expected = job.expected = runtime + OVERHEAD
             if held >= child.slots and (job.early or load + expected > hold or self._lean):
                 break
             pending.popleft()
@@ -199,6 +202,7 @@ class Dispatcher:
             else:
                 room.batch.append(job)
             load += expected
+            stride += runtime
             held += 1
             given += 1
         room.load, room.held = load, held

@@ -214,6 +214,8 @@ class Fetcher(threading.Thread):
         self._wake()
 
     def _wake(self) -> None:
+        if self._awake.is_set():  # it was woken, and has not begun its next round yet
+            return
         self._awake.set()
         consumer = self._consumer
         if consumer is not None:
@@ -267,15 +269,17 @@ class Fetcher(threading.Thread):
         patience = max(0.0, min(self._next_beat, self._fleet.next_look()) - clock.monotonic())
         if self.goes_on and self._consuming.names:
             lull = self._lull_until - clock.monotonic()
-            if lull > 0:
-                self._awake.wait(lull)
-            else:
+            if lull <= 0:
                 self._take(consumer, patience)
+            elif not self._settling.is_under_way:
+                self._awake.wait(lull)
         elif not self._settling.outcomes and not self._awake.wait(
             patience if self._rests else min(patience, REST_AFTER)
         ):
             consumer.rest()
             self._rests = True
+        if self._consumer is consumer:
+            self._settling.go_on(consumer, self._settled)
         return True
 
     def _claimed(self, granted: list[int], refused: list[tuple[int, float]]) -> None:
@@ -327,6 +331,9 @@ class Fetcher(threading.Thread):
         wanted = min(missing, consumer.portion)
         if not wanted:  # the loop wants nothing more, since a moment ago
             return
+        # What was begun is to be heard; and who woke us may have done so before there was this consumer.
+        if self._settling.is_under_way or self._awake.is_set():
+            consumer.interrupt()
         deliveries = consumer.take(wanted, patience)
         if not deliveries:
             if consumer.fenced:

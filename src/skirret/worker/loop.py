@@ -48,6 +48,7 @@ class Loop:
         self._selector.register(self._wake_read, READ, self._woken)
         self._stopped = False
         self.before_wait: Callable[[], object] | None = None
+        """Called once a round, when all that came in it has been told."""
         self.signalled: Callable[[], object] | None = None
         """Called when this process got a signal (but SIGURG, by which the worker speaks to itself)."""
 

@@ -74,8 +74,10 @@ class Supervisor:
         self._asked = False
         self.early = EarlyAcks(self.gates, self._start_acked)
         self._settling: dict[int, tuple[ChildLine, Job]] = {}
+        self._due = False
         self._tick: Timer | None = None
         self.ending = Ending(loop, self.dispatcher, self.losses, rules.times, self.early, self.pump)
+        loop.before_wait = self.look
 
     def attach(self, pool: Children, fetcher: Fetcher) -> None:
         """Work with these children and this fetcher from now on.
@@ -136,7 +138,7 @@ class Supervisor:
         if self.hooks is not None:
             self.hooks.received(jobs)
         self.dispatcher.add(jobs)
-        self.pump()
+        self._due = True
 
     def settled(self, settlements: Sequence[Settlement], flags: Sequence[bool]) -> None:
         """Settlements were carried out, or refused because the message is not ours any more."""
@@ -149,8 +151,7 @@ class Supervisor:
             if not carried_out:
                 logger.warning("An outcome came too late: its message had been given to another worker.")
         self.dispatcher.left(done.tag for done in settlements)
-        self.pump()
-        self.ending.finish_if_done()
+        self._due = True
 
     def claimed(self, granted: Sequence[int], refused: Sequence[tuple[int, float]]) -> None:
         """The fleet's limits were asked: these may begin, those come back later."""
@@ -159,7 +160,7 @@ class Supervisor:
             self._begin(jobs)
         else:
             self.losses.release(jobs)
-            self.pump()
+            self._due = True
 
     def fenced(self) -> None:
         """Our lease ran out: what we hold runs elsewhere. Stop running it and begin anew."""
@@ -229,8 +230,7 @@ class Supervisor:
             self.fetcher.settle(settlements)
         if self.recycling.on:
             self.recycling.look(child)
-        self.pump()
-        self.ending.finish_if_done()
+        self._due = True
 
     def _word(self, child: ChildLine, frame: Up) -> None:
         """What a child says that is no outcome."""
@@ -265,6 +265,13 @@ class Supervisor:
         self.ending.give_back()
         self.pump()
         self.ending.finish_if_done()
+
+    def look(self) -> None:
+        """Once a round of the loop, behind all that it brought: see what follows from it, for all children at once."""
+        if self._due:
+            self._due = False
+            self.pump()
+            self.ending.finish_if_done()
 
     def pump(self) -> None:
         """Hand out what can be handed out, ask for more if there is room, and look again soon."""
@@ -357,7 +364,7 @@ class Supervisor:
             child.send([job])
         else:
             self.dispatcher.put_back([job])
-        self.pump()
+        self._due = True
 
     def _needs_tick(self) -> bool:
         return self.dispatcher.waiting() or any(child.to_be_watched() for child in self.pool.children)

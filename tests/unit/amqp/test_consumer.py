@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from skirret.brokers.amqp import consumer as consumers
@@ -9,7 +11,7 @@ from skirret.brokers.amqp.letter import NONCE
 from skirret.brokers.base import Limits, Queue
 from skirret.errors import OperationalError, QueueNotFound
 from skirret.outcome import Ack, Release
-from skirret.stores.amqp import content
+from skirret.stores.amqp import content, frames
 from skirret.stores.amqp.publishing import Outgoing
 from skirret.stores.amqp.session import Arrived
 from skirret.testing.conformance.material import message
@@ -23,6 +25,7 @@ class Lane:
     def __init__(self, _store, lost, _ended):
         self.stands = True
         self.lost = lost
+        self.losses = 0
         self.coming = []
         self.told = []
 
@@ -31,6 +34,15 @@ class Lane:
 
     def tell(self, data):
         self.told.append(data)
+
+    def begin(self, data):
+        self.told.append(data)
+        lost = self.losses
+        return lambda: lost == self.losses
+
+    def breaks(self):
+        self.losses += 1
+        self.lost()
 
     def collect(self, _seconds=0.0):
         came, self.coming = self.coming, []
@@ -52,6 +64,9 @@ class Topology:
         pass
 
     doubt = ensure
+
+    def doubt_all(self):
+        pass
 
 
 class Sending:
@@ -186,10 +201,10 @@ def test_what_was_stored_when_a_release_failed_is_acknowledged_and_not_stored_ag
     consumer, lane, sending = made
     lane.coming = [came(consumer, 1, again=True, **{"x-delivery-count": 2})]
     (held,) = consumer.take(10, 0.0)
-    tell, lane.tell = lane.tell, lambda _data: (_ for _ in ()).throw(OperationalError("away"))
+    begin, lane.begin = lane.begin, lambda _data: (_ for _ in ()).throw(OperationalError("away"))
     with pytest.raises(OperationalError):
         consumer.settle([Release(tag=held.tag)])
-    lane.tell = tell
+    lane.begin = begin
     assert released(consumer, lane, held.tag) == (1, 0)
     assert sending.stored == ["1"]
 
@@ -203,3 +218,67 @@ def test_what_failed_to_bring_what_follows_can_still_be_released(made):
     with pytest.raises(OperationalError):
         consumer.settle([Ack(tag=held.tag, successors=[message("next", QUEUE)])])
     assert released(consumer, lane, held.tag) == (0, 1)
+
+
+def test_what_was_begun_when_the_line_broke_is_settled_with_what_came_back(made):
+    consumer, lane, _ = made
+    lane.coming = [came(consumer, 1), came(consumer, 2)]
+    held = consumer.take(10, 0.0)
+    assert consumer.begin_settle([Ack(tag=one.tag) for one in held]) is None
+    assert acks_and_returns(lane.told.pop()) == (1, 0)
+    lane.breaks()
+    consumer._supply.widen(10)
+    lane.coming = [came(consumer, 11, again=True), came(consumer, 12, again=True)]
+    lane.coming[0].body, lane.coming[0].header = b"1", came(consumer, 1).header
+    lane.coming[1].body, lane.coming[1].header = b"2", came(consumer, 2).header
+    assert consumer.take(10, 0.0) == [], "they are held as before"
+    assert consumer.end_settle() == [True, True]
+    assert acks_and_returns(b"".join(lane.told)) == (1, 0)
+    assert not consumer._held
+
+
+def test_what_was_begun_is_not_acknowledged_once_more_with_what_comes_next(made):
+    consumer, lane, _ = made
+    lane.coming = [came(consumer, 1), came(consumer, 2)]
+    one, two = consumer.take(10, 0.0)
+    consumer.begin_settle([Ack(tag=two.tag)])
+    lane.told.clear()
+    lane.coming = [came(consumer, 3)]
+    assert bodies(consumer, consumer.take(10, 0.0)) == ["3"]
+    assert consumer.end_settle() == [True]
+    consumer.settle([Ack(tag=one.tag)])
+    assert [data for data in lane.told if data] == [frames.ack(1, 1, multiple=True)]
+    assert consumer.settle([Ack(tag=two.tag)]) == [False], "it is over"
+
+
+def test_what_comes_back_only_after_its_settlement_was_refused_is_another_delivery(made, monkeypatch):
+    monkeypatch.setattr(consumers, "ADOPTION", 0.01)
+    consumer, lane, _ = made
+    lane.coming = [came(consumer, 1)]
+    (held,) = consumer.take(10, 0.0)
+    lane.breaks()
+    consumer.begin_settle([Ack(tag=held.tag)])
+    lane.coming = [came(consumer, 1, again=True)]
+    taken = consumer.take(10, 0.0)
+    assert consumer.end_settle() == [False]
+    assert bodies(consumer, taken) == ["1"]
+    assert consumer.settle([Ack(tag=taken[0].tag)]) == [True]
+
+
+def test_an_interruption_counts_though_other_things_had_to_be_done_first(made):
+    consumer, lane, _ = made
+    lane.coming = [came(consumer, tag) for tag in range(1, 11)]
+    assert len(consumer.take(10, 0.0)) == 10
+    lane.breaks()
+    back = [1, 2, 3, 4, 5]  # fill what may come, so that more must be asked for
+
+    def do(_work):
+        lane.coming += [came(consumer, tag, again=True) for tag in back]
+        back.clear()
+
+    lane.do = do
+    interruptions = iter([True])
+    lane.was_interrupted = lambda: next(interruptions, False)
+    began = time.monotonic()
+    assert consumer.take(5, 2.0) == []
+    assert time.monotonic() - began < 1.0

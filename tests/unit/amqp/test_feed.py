@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skirret.brokers.amqp.feed import EXACT, Feed, Sent, Tap
+from skirret.brokers.amqp.feed import EXACT, Feed, Sent, Tap, unread
 from skirret.stores.amqp import content
 from skirret.stores.amqp.session import Arrived
 
@@ -16,7 +16,7 @@ def feed_of(*taps: tuple[int, int]) -> Feed:
 
 def sent(tag: int, priority: int = 0) -> Sent:
     header = content.encode(content.Content(headers={"id": str(tag)}, priority=priority), 0)
-    return Sent(Arrived("tap", tag, False, "", "q", header, b""))
+    return unread(Arrived("tap", tag, False, "", "q", header, b""))
 
 
 def test_a_small_window_is_exactly_as_wide_as_needed():

@@ -75,3 +75,18 @@ def test_a_message_that_was_not_announced_breaks_the_line(kind):
     session = Session(Line([[(kind, 1, content.encode(Content(), 1))]]))
     with pytest.raises(Broken, match="did not announce"):
         session.pump(0.0)
+
+
+def test_a_question_is_answered_by_its_own_answer_and_not_by_that_of_an_earlier_one():
+    answer = (frames.METHOD, 1, frames.method(1, commands.Basic.QosOk())[7:-1])
+    line = Line([])
+    line.send = lambda _data, _seconds: None
+    session = Session(line)
+    first, second = session.tell(1, b"", 1.0), session.tell(1, b"", 1.0)
+    line.reads = [[answer]]
+    session.hear(1, first, 1.0)
+    with pytest.raises(Broken, match="no answer"):
+        session.hear(1, second, 0.01)
+    line.reads = [[answer]]
+    session.hear(1, second, 1.0)
+    session.hear(1, first, 0.0)

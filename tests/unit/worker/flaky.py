@@ -47,6 +47,15 @@ class Flaky:
         self._inner = inner
         self._faults = faults
 
+    def begin_settle(self, settlements: Any) -> Any:
+        """In one step, as most consumers do it."""
+        return self.settle(settlements)
+
+    def begin_store(self, records: Any) -> Callable[[], object]:
+        """In one step, as most result stores do it."""
+        self.store(records)
+        return lambda: None
+
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
         if not callable(found):

@@ -110,11 +110,13 @@ class Stage:
         heads = [Head(task=name, id=f"id-{n}", timelimit=(limit, None)) for n in tags]
         deliveries = [Delivery(tag=n, queue="q", raw=b"{}", **history) for n in tags]
         self.supervisor.taken(Taken(list(zip(deliveries, heads, strict=True))))
+        self.supervisor.look()
 
     def settle_all(self, flag: bool = True) -> None:
         """What was told to the fetcher is carried out."""
         done, self.fetched.settlements = self.fetched.settlements, []
         self.supervisor.settled(done, [flag] * len(done))
+        self.supervisor.look()
 
     def run(self, child: int = 0, runtime: float = 0.0001) -> None:
         """A child runs the next frame and reports it."""
@@ -124,6 +126,7 @@ class Stage:
         link.report(Outcome(run.seq, "done", runtime, "t"))
         link.flush()
         self.children[child]._read()
+        self.supervisor.look()
 
     def die(self, child: int = 0, how: str = "killed by SIGKILL", blame: bool = True) -> None:
         """A child dies; another takes its place unless the pool stops."""

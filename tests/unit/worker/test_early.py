@@ -10,6 +10,7 @@ from skirret.errors import WorkerLostError
 from skirret.outcome import Ack
 from skirret.wire import results
 from skirret.worker.ending import Phase
+from skirret.worker.frames import Outcome
 from skirret.worker.limits import LOOK
 from skirret.worker.remote.node import Node
 from skirret.worker.remote.revoked import Marked, sweep
@@ -143,6 +144,7 @@ def test_a_task_keeps_its_time_limit_however_long_the_fleet_is_asked() -> None:
     stage.take(1, name="shared", limit=0.05)
     stage.let_pass(2 * LOOK)
     stage.supervisor.claimed([1], [])
+    stage.supervisor.look()
     begin(stage, stage.links[0].next().seq)
     stage.until(lambda: stage.replaced)
     stage.close()
@@ -180,3 +182,17 @@ def test_a_task_that_is_revoked_while_it_is_being_acknowledged_does_not_begin(st
     assert stage.links[0].try_next() is None
     assert [(record.task_id, record.state) for record in stage.fetched.stored] == [("id-1", "REVOKED")]
     assert stage.children[0].free() == 1
+
+
+def test_a_worker_ends_with_its_last_job_whatever_else_came_in_the_same_round(stage: Stage) -> None:
+    stage.take(1, name="early")
+    stage.settle_all()
+    run = stage.links[0].try_next()
+    assert run is not None
+    stage.supervisor.ending.warm()
+    stage.let_pass(0.1)  # nobody looks at times any more
+    stage.links[0].report(Outcome(run.seq, "done", 0.1, "early"))
+    stage.links[0].flush()
+    stage.children[0].hear()
+    stage.supervisor.pump()
+    stage.until(lambda: stage.fetched.finished)

@@ -299,6 +299,7 @@ def test_a_large_frame_gets_the_time_to_be_read(stage: Stage) -> None:
     line = stage.children[0]
     head = Head(task="t", id="large")
     stage.supervisor.taken(Taken([(Delivery(tag=1, queue="q", raw=b"x" * 10_000_000), head)]))
+    stage.supervisor.look()
     line.child_sock.recv(100_000)  # the child has begun to read
     line._io(WRITE)
     assert line.progress > time.monotonic() + 0.05, "ten megabytes take a while"

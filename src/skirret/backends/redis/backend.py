@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -75,6 +75,23 @@ class RedisBackend(ResultBackend):
                 flags += self._store_portion(portion)
         return flags
 
+    def begin_store(self, records: Sequence[Record]) -> Callable[[], object]:
+        """All portions in one go, if they are small; in a cluster as `store`."""
+        size = sum(len(record.payload) for record in records)
+        if self._store.is_cluster or not records or size > STORE_BYTES:
+            return super().begin_store(records)
+        portions = list(_portions(records))
+        with _as_backend_error():
+            answers = self._store.begin_many(_STORE, [self._together(portion) for portion in portions])
+
+        def finish() -> None:
+            with _as_backend_error():
+                for portion, flags in zip(portions, answers(), strict=True):
+                    if min(map(int, flags)) < 0:  # a state must be read first
+                        self._store_portion(portion)
+
+        return finish
+
     def _store_portion(self, records: Sequence[Record]) -> list[bool]:
         flags = self._run(records, [b""] * len(records))
         for _ in range(TRIES):
@@ -90,17 +107,25 @@ class RedisBackend(ResultBackend):
         return [flag == 1 for flag in flags]
 
     def _run(self, records: Sequence[Record], learnt: Sequence[bytes]) -> list[int]:
-        calls = [self._call(record, one) for record, one in zip(records, learnt, strict=True)]
         if not self._store.is_cluster:
-            keys = [key for names, _ in calls for key in names]
-            arguments = [value for _, values in calls for value in values]
-            return [int(flag) for flag in self._store.run(_STORE, keys, arguments)]
+            return [int(flag) for flag in self._store.run(_STORE, *self._together(records, learnt))]
+        calls = [self._call(record, one) for record, one in zip(records, learnt, strict=True)]
         flags = [0] * len(calls)
         for places in self._by_node([names[0] for names, _ in calls]):
             answers = self._store.run_many(_STORE, [calls[n] for n in places])
             for n, answer in zip(places, answers, strict=True):
                 flags[n] = int(answer[0])
         return flags
+
+    def _together(self, records: Sequence[Record], learnt: Sequence[bytes] = ()) -> tuple[list[bytes], list[Any]]:
+        """Keys and arguments of one call for several results."""
+        keys: list[bytes] = []
+        arguments: list[Any] = []
+        for record, one in zip(records, learnt or [b""] * len(records), strict=True):
+            names, values = self._call(record, one)
+            keys += names
+            arguments += values
+        return keys, arguments
 
     def _call(self, record: Record, learnt: bytes) -> tuple[tuple[bytes, bytes], tuple[Any, ...]]:
         life = "" if record.ttl is None else max(1, round(record.ttl * 1000))

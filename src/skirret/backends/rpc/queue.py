@@ -80,9 +80,8 @@ class ReplyQueue:
         session = self._store.open(listens=True)
         try:
             session.call(CHANNEL, self._declare(), commands.Queue.DeclareOk, seconds=seconds)
-            session.call(CHANNEL, commands.Basic.Qos(0, PREFETCH, False), commands.Basic.QosOk, seconds=seconds)
             consume = commands.Basic.Consume(queue=self.name, consumer_tag="results", arguments={})
-            session.call(CHANNEL, consume, commands.Basic.ConsumeOk, seconds=seconds)
+            session.consume(CHANNEL, consume, PREFETCH, seconds)
         except (Broken, Refused) as exc:
             session.close(kindly=False)
             raise in_words(exc, self._store.address) from exc

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from skirret import clock, loggers
 from skirret.brokers.amqp.feed import Sent
@@ -39,6 +40,16 @@ FORGETFUL = (
 
 LAST_WORD = 1.0
 """Seconds for good manners at the end."""
+
+
+@dataclass(slots=True)
+class _Begun:
+    """Settlements that the server was told of: `hear` waits until it has seen them, and then these are `over`."""
+
+    hear: Callable[[], bool]
+    settlements: Sequence[Settlement]
+    flags: list[bool]
+    over: dict[int, Held]
 
 
 class AmqpConsumer(Consumer):
@@ -76,6 +87,7 @@ class AmqpConsumer(Consumer):
         self._repeated: list[int] = []
         self._doomed: list[tuple[str, Sent]] = []
         self._tags = itertools.count(1)
+        self._begun: _Begun | None = None
         self._lane = Lane(store, self._line_lost, self._tap_ended)
         self._supply = Supply(self._lane, topology, cid, by_priority=by_priority)
         self._supply.set(queues)
@@ -107,8 +119,9 @@ class AmqpConsumer(Consumer):
                 logger.warning("A line to RabbitMQ broke, and a new one is made: %s", exc)
         grown = supply.widen(limit)
         is_sure = False  # that the server has nothing for us
+        interrupted = False
         while True:
-            interrupted = lane.was_interrupted()
+            interrupted = lane.was_interrupted() or interrupted
             if grown or (deadline.passed() and not is_sure):
                 lane.tell(b"")  # whatever it sent before its answer is here then
                 is_sure = True
@@ -238,6 +251,11 @@ class AmqpConsumer(Consumer):
 
     def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Publish what follows, confirmed; then acknowledge, and wait until the server has seen it."""
+        self.begin_settle(settlements)
+        return self.end_settle()
+
+    def begin_settle(self, settlements: Sequence[Settlement]) -> None:
+        """As `settle`, without the wait."""
         found = [(one, self._held.get(one.tag)) for one in settlements]
         brings = [[] if held is None else follow(self._sending, held, one) for one, held in found]
         if any(brings):  # better to hear now than after they are stored that these messages went to others
@@ -261,12 +279,28 @@ class AmqpConsumer(Consumer):
             self._supply.shut(queue)  # or what is released would be sent here again, where there is no room for it
         # Those that began their way as new messages do not go back.
         back = {held.tag for one, held in released if held.follow is None or held.follow[0] != one}
-        self._answer([held.tag for *_, held in ours if held.tag not in back], list(back))
+        hear = self._say([held.tag for *_, held in ours if held.tag not in back], list(back))
         for one, _, mine in told:
-            if mine is not None:
+            if mine is not None and not mine.tag:  # it may come back at any time, and is another delivery then
                 self._forget(one.tag, mine)
         settled = {id(one) for one, _, _ in ours}
-        return [id(one) in settled for one in settlements]
+        self._begun = _Begun(
+            hear=hear,
+            settlements=settlements,
+            flags=[id(one) in settled for one in settlements],
+            over={one.tag: held for one, _, held in ours},
+        )
+
+    def end_settle(self) -> list[bool]:
+        """Wait until the server has seen what was begun; if its line broke meanwhile, see what became of it."""
+        begun, self._begun = self._begun, None
+        if begun is None:
+            raise RuntimeError("no settlements are begun")
+        if not begun.hear():
+            return self.settle(begun.settlements)
+        for tag, held in begun.over.items():
+            self._forget(tag, held)
+        return begun.flags
 
     def _forget(self, tag: int, held: Held) -> None:
         del self._held[tag]
@@ -288,9 +322,13 @@ class AmqpConsumer(Consumer):
             self._gather(deadline.left() or 0.0)
 
     def _answer(self, gone: list[int], back: list[int]) -> None:
-        """Tell the server what is settled, in as few frames as can be, and wait until it has heard."""
+        """Tell the server what is settled, and wait until it has heard."""
+        self._say(gone, back)()
+
+    def _say(self, gone: list[int], back: list[int]) -> Callable[[], bool]:
+        """Tell the server what is settled, in as few frames as can be; what is returned waits until it has heard."""
         if not gone and not back:
-            return
+            return lambda: True
         done = set(gone)
         kept = min(self._supply.open.keys() - done, default=None)
         together = {tag for tag in done if kept is None or tag < kept}
@@ -298,8 +336,9 @@ class AmqpConsumer(Consumer):
         data += [frames.ack(CHANNEL, tag) for tag in sorted(done - together)]
         # The last one first: each goes to the front of its queue, so that they stand there in their order.
         data += [frames.nack(CHANNEL, tag) for tag in sorted(back, reverse=True)]
-        self._lane.tell(b"".join(data))
-        self._supply.done([*gone, *back])
+        hear = self._lane.begin(b"".join(data))
+        self._supply.done([*gone, *back])  # whatever is asked from now on, the server knows of these before
+        return hear
 
     # -- the rest --------------------------------------------------------------------------------------------------
 

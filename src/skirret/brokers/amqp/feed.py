@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+import msgspec
+
 from skirret.brokers.amqp import letter as letters
 from skirret.brokers.amqp.letter import Letter
 from skirret.stores.amqp.content import priority_of
@@ -29,16 +31,13 @@ class Tap:
     open: int = 0
 
 
-class Sent:
+class Sent(msgspec.Struct, eq=False):
     """A message that the server sent and that nobody took yet. It is read when somebody asks for its `letter`."""
 
-    __slots__ = ("_letter", "arrived", "priority", "tag")
-
-    def __init__(self, arrived: Arrived) -> None:
-        self.arrived = arrived
-        self.tag = arrived.tag
-        self.priority = priority_of(arrived.header)
-        self._letter: Letter | None = None
+    arrived: Arrived
+    tag: int
+    priority: int
+    _letter: Letter | None = None
 
     @property
     def letter(self) -> Letter:
@@ -46,6 +45,11 @@ class Sent:
         if self._letter is None:
             self._letter = letters.read(self.arrived)
         return self._letter
+
+
+def unread(arrived: Arrived) -> Sent:
+    """A message that has just come."""
+    return Sent(arrived, arrived.tag, priority_of(arrived.header))
 
 
 @dataclass(slots=True, eq=False)

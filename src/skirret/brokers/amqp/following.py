@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -18,8 +17,7 @@ FREE_RETURNS = 2
 """Returns of one message that are left to the server's count: fewer than put it in doubt."""
 
 
-@dataclass(slots=True, eq=False)
-class Held:
+class Held(msgspec.Struct, eq=False):
     """A message that the worker has. `tag` is the channel's; 0 if its line broke and it went back to the queue."""
 
     queue: str

@@ -70,6 +70,25 @@ class Lane:
         """Send frames that are not answered, and wait until the server has seen them."""
         self.do(lambda session, seconds: session.settle(CHANNEL, data, seconds))
 
+    def begin(self, data: bytes) -> Callable[[], bool]:
+        """Send frames that are not answered; what is returned waits until the server has seen them.
+
+        It returns False if meanwhile another session took the place of the one on which they were sent.
+        """
+
+        def sent(session: Session, seconds: float) -> tuple[Session, int]:
+            return session, session.tell(CHANNEL, data, seconds)
+
+        begun, number = self.do(sent)
+
+        def hear() -> bool:
+            if self._session is not begun:
+                return False
+            self.do(lambda session, seconds: session.hear(CHANNEL, number, seconds))
+            return True
+
+        return hear
+
     def collect(self, seconds: float = 0.0) -> list[Arrived]:
         """What arrived, waiting for the first for so long, or until somebody interrupts."""
         return self.do(lambda session, _: _collected(session, seconds, self._read))

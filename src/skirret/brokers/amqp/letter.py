@@ -44,8 +44,42 @@ _COUNTING = frozenset(_OURS + _SERVERS)
 PROPERTIES = ("message_id", "timestamp", "type", "user_id", "app_id", "cluster_id")
 """Properties of AMQP that an envelope keeps among its own."""
 
-_WRITE = msgspec.json.Encoder(enc_hook=repr, order="sorted").encode
-"""Sorted, because RabbitMQ sorts the headers of what it delivers again, and it must be known as the same."""
+_OPTIONAL = ("expiration", *PROPERTIES)
+
+_WRITE = msgspec.json.Encoder(enc_hook=repr, order="deterministic").encode
+"""Headers sorted, because RabbitMQ sorts those of what it delivers again, and it must be known as the same."""
+
+
+class _Info(msgspec.Struct):
+    exchange: str
+    routing_key: str
+
+
+class _Properties(msgspec.Struct):
+    correlation_id: str | None
+    reply_to: str | None
+    delivery_mode: int
+    delivery_info: _Info
+    priority: int
+    body_encoding: str = "base64"
+    delivery_tag: str = ""
+    expiration: str | msgspec.UnsetType = msgspec.UNSET
+    message_id: str | msgspec.UnsetType = msgspec.UNSET
+    timestamp: int | msgspec.UnsetType = msgspec.UNSET
+    type: str | msgspec.UnsetType = msgspec.UNSET
+    user_id: str | msgspec.UnsetType = msgspec.UNSET
+    app_id: str | msgspec.UnsetType = msgspec.UNSET
+    cluster_id: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Kombu(msgspec.Struct, rename={"content_encoding": "content-encoding", "content_type": "content-type"}):
+    """Kombu's envelope, in the form in which it is written."""
+
+    body: bytes  # msgspec writes bytes in base64
+    content_encoding: str | None
+    content_type: str | None
+    headers: dict[str, Any]
+    properties: _Properties
 
 
 class Letter(msgspec.Struct):
@@ -137,30 +171,15 @@ def _number(value: Any) -> Any:
 
 
 def _envelope(found: Content, body: bytes, exchange: str, routing_key: str) -> bytes:
-    properties: dict[str, Any] = {
-        "correlation_id": found.correlation_id,
-        "reply_to": found.reply_to,
-        "delivery_mode": found.delivery_mode or 1,
-        "delivery_info": {"exchange": exchange, "routing_key": routing_key},
-        "priority": found.priority or 0,
-        "body_encoding": "base64",
-        "delivery_tag": "",
-    }
-    if found.expiration is not None:
-        properties["expiration"] = found.expiration
-    for name in PROPERTIES:
+    properties = _Properties(
+        found.correlation_id, found.reply_to, found.delivery_mode or 1, _Info(exchange, routing_key),
+        found.priority or 0,
+    )  # fmt: skip
+    for name in _OPTIONAL:
         value = getattr(found, name)
         if value is not None:
-            properties[name] = value
-    return _WRITE(
-        {
-            "body": body,  # msgspec writes bytes in base64
-            "content-encoding": found.content_encoding,
-            "content-type": found.content_type,
-            "headers": found.headers,
-            "properties": properties,
-        }
-    )
+            setattr(properties, name, value)
+    return _WRITE(_Kombu(body, found.content_encoding, found.content_type, found.headers, properties))
 
 
 def task_id(letter: Letter) -> str:

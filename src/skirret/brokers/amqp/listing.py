@@ -121,10 +121,8 @@ def _all(session: Session, queue: str, deadline: clock.Deadline) -> list[Arrived
         count = _come_back(session, queue, left)
         if not count:
             return []
-        most = commands.Basic.Qos(0, MOST, False)
-        session.call(CHANNEL, most, commands.Basic.QosOk, seconds=left)
         consume = commands.Basic.Consume(queue=queue, consumer_tag=READER, exclusive=True, arguments={})
-        session.call(CHANNEL, consume, commands.Basic.ConsumeOk, seconds=left)
+        session.consume(CHANNEL, consume, MOST, left)
     except Refused as exc:
         if exc.code != NOT_FOUND:
             raise

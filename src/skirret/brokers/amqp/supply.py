@@ -9,10 +9,9 @@ from collections.abc import Iterator, Sequence
 from pamqp import commands
 
 from skirret import clock
-from skirret.brokers.amqp.feed import Feed, Sent, Tap
+from skirret.brokers.amqp.feed import Feed, Sent, Tap, unread
 from skirret.brokers.amqp.lane import Lane
 from skirret.brokers.amqp.topology import Topology
-from skirret.stores.amqp import frames
 from skirret.stores.amqp.publishing import CHANNEL
 from skirret.stores.amqp.session import Arrived, Session
 
@@ -70,14 +69,14 @@ class Supply:
             feed, tap = self._by_tap[came.consumer]
             tap.open += 1
             self.open[came.tag] = tap
-            found.append((feed, Sent(came)))
+            found.append((feed, unread(came)))
         for name in self._closed:  # what they sent last came before the server said that they are closed
             self._by_tap.pop(name, None)
         self._closed.clear()
         return found
 
     def done(self, tags: Sequence[int]) -> None:
-        """Messages that the server has heard of: their places in the window are free."""
+        """Messages that the server was told of: their places in the window are free."""
         for tag in tags:
             tap = self.open.pop(tag, None)
             if tap is not None:
@@ -133,9 +132,7 @@ class Supply:
         self._by_tap[tap.name] = (feed, tap)
         arguments = self._topology.planned(feed.queue).consumer_arguments
         consume = commands.Basic.Consume(queue=feed.queue, consumer_tag=tap.name, arguments=dict(arguments))
-        qos = commands.Basic.Qos(0, prefetch, False)
-        data = frames.method(CHANNEL, qos) + frames.method(CHANNEL, consume)
-        self._lane.do(lambda session, seconds: session.ask(CHANNEL, data, commands.Basic.ConsumeOk, seconds=seconds))
+        self._lane.do(lambda session, seconds: session.consume(CHANNEL, consume, prefetch, seconds))
         feed.taps.append(tap)
 
     def _close(self, feed: Feed, tap: Tap) -> None:

@@ -164,10 +164,11 @@ def decode(payload: bytes) -> Content:
     told = None if isinstance(shape, int) else shape.read(payload)
     if told is None:
         properties, spans = _outline(payload)
-        told = {name: read(payload[start:end]) for name, read, start, end, _ in properties}, tables.read(payload, spans)
+        values = {name: read(payload[start:end]) for name, read, start, end, _ in properties}
+        told = {"delivery_mode": None, **values}, tables.read(payload, spans)
         _learn(payload, shape, properties, spans)
     found, headers = told
-    return Content(headers=headers, **{"delivery_mode": None, **found})
+    return Content(headers=headers, **found)
 
 
 def _learn(payload: bytes, shape: Shape | int, properties: list[Value], spans: list[tables.Span]) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+import msgspec
 from pamqp import commands
 
 from skirret import clock
@@ -15,8 +18,7 @@ from skirret.stores.amqp.line import Line
 from skirret.stores.amqp.pulse import let_go
 
 
-@dataclass(slots=True)
-class Arrived:
+class Arrived(msgspec.Struct):
     """A message as it came: `tag` is the channel's, `consumer` whom it was for; header and body are the bytes."""
 
     consumer: str
@@ -73,6 +75,8 @@ class Session:
         self.published = 0
         """How many messages were published on the channel with confirms: the tag of the last."""
         self._answers: list[Any] = []
+        self._asked: Counter[int] = Counter()
+        self._heard: Counter[int] = Counter()
         self._halves: dict[int, _Half] = {}
         self._refusals: dict[int, Refused] = {}
 
@@ -82,6 +86,7 @@ class Session:
         """Open a channel that is not open."""
         self._halves.pop(channel, None)
         self._refusals.pop(channel, None)
+        del self._asked[channel], self._heard[channel]
         self.call(channel, commands.Channel.Open(), commands.Channel.OpenOk, seconds=seconds)
 
     def call(self, channel: int, command: Any, *answers: type[Any], seconds: float) -> Any:
@@ -101,22 +106,53 @@ class Session:
 
     def ask(self, channel: int, data: bytes, *answers: type[Any], seconds: float) -> Any:
         """As `call`, for bytes that end in the frame of a method that is answered."""
-        deadline = clock.Deadline(seconds)
         self._answers.clear()
         self.line.send(data, seconds)
-        while True:
-            for found in self._answers:
-                if isinstance(found, answers):
-                    return found
+        found: list[Any] = []
+
+        def is_answered() -> bool:
+            found.extend(told for told in self._answers if isinstance(told, answers))
+            return bool(found)
+
+        self._wait(channel, is_answered, seconds)
+        return found[0]
+
+    def consume(self, channel: int, consume: commands.Basic.Consume, prefetch: int, seconds: float) -> None:
+        """Begin to consume a queue, of which so many messages may come before they are settled."""
+        data = self._question(channel, prefetch) + frames.method(channel, consume)
+        self.ask(channel, data, commands.Basic.ConsumeOk, seconds=seconds)
+
+    def settle(self, channel: int, data: bytes, seconds: float) -> None:
+        """Send frames that are not answered, and wait until the server has seen them."""
+        self.hear(channel, self.tell(channel, data, seconds), seconds)
+
+    def tell(self, channel: int, data: bytes, seconds: float) -> int:
+        """Send frames that are not answered, and a question behind them; its number, for `hear`."""
+        self.line.send(data + self._question(channel), seconds)
+        return self._asked[channel]
+
+    def hear(self, channel: int, number: int, seconds: float) -> None:
+        """Wait until the server has answered a question, and so has seen what was sent before it.
+
+        Raises:
+            Refused: the server closed the channel, or the connection.
+            Broken: the line is gone or the answer late.
+        """
+        self._wait(channel, lambda: self._heard[channel] >= number, seconds)
+
+    def _question(self, channel: int, prefetch: int = 0) -> bytes:
+        """Something cheap that the server answers, to be sent at once: the prefetch of consumers that come later."""
+        self._asked[channel] += 1
+        return _qos(channel, prefetch)
+
+    def _wait(self, channel: int, is_over: Callable[[], bool], seconds: float) -> None:
+        deadline = clock.Deadline(seconds)
+        while not is_over():
             if channel in self._refusals:
                 raise self._refusals.pop(channel)
             if deadline.passed():
                 raise Broken(f"no answer within {seconds:.1f} s", timed_out=True)
             self.pump(deadline.left() or 0.0)
-
-    def settle(self, channel: int, data: bytes, seconds: float) -> None:
-        """Send frames that are not answered, and wait until the server has seen them: a question goes behind."""
-        self.ask(channel, data + _QUESTION[channel], commands.Basic.QosOk, seconds=seconds)
 
     def refusal(self, channel: int) -> Refused | None:
         """Why the server closed a channel meanwhile, told once."""
@@ -139,27 +175,18 @@ class Session:
             if not channel:
                 continue  # the connection's own
             if kind == frames.METHOD:
-                if payload.startswith(frames.DELIVER):
-                    at += self._delivered(channel, payload, came[at : at + 2])
-                else:
+                if not payload.startswith(frames.DELIVER):
                     self._method(channel, payload)
+                elif at + 1 < end and _makes_whole(channel, came[at], came[at + 1]):
+                    self.arrived.append(Arrived(*frames.delivered(payload), came[at][2], came[at + 1][2]))
+                    at += 2
+                else:
+                    self._halves[channel] = _Half(frames.delivered(payload))
             elif kind == frames.HEADER:
                 self._header(channel, payload)
             elif kind == frames.BODY:
                 self._body(channel, payload)
         return bool(came)
-
-    def _delivered(self, channel: int, payload: bytes, behind: list[frames.Frame]) -> int:
-        """A message begins; how many of the frames behind belong to it: both, if they make it whole."""
-        head = frames.delivered(payload)
-        if len(behind) == 2:
-            (kind, same, header), (last, also, body) = behind
-            is_message = (kind, last, same, also) == (frames.HEADER, frames.BODY, channel, channel)
-            if is_message and content.size_of(header) == len(body):
-                self.arrived.append(Arrived(*head, header, body))
-                return 2
-        self._halves[channel] = _Half(head)
-        return 0
 
     def _method(self, channel: int, payload: bytes) -> None:
         name = payload[:4]
@@ -181,6 +208,8 @@ class Session:
         elif isinstance(told, commands.Channel.Close):
             self._refusals[channel] = Refused(int(told.reply_code or 0), str(told.reply_text))
             self.line.send(frames.method(channel, commands.Channel.CloseOk()), 1.0)
+        elif isinstance(told, commands.Basic.QosOk):
+            self._heard[channel] += 1
         else:
             self._answers.append(told)
 
@@ -230,5 +259,12 @@ class Session:
             self.line.close()
 
 
-_QUESTION = {channel: frames.method(channel, commands.Basic.Qos(0, 0, False)) for channel in (1, 2)}
-"""Something cheap that the server answers: prefetch of consumers that come later, which each sets anew."""
+def _makes_whole(channel: int, header: frames.Frame, body: frames.Frame) -> bool:
+    """Whether these two frames are all that a message has that was announced right before them."""
+    is_behind = header[0] == frames.HEADER and body[0] == frames.BODY and header[1] == body[1] == channel
+    return is_behind and content.size_of(header[2]) == len(body[2])
+
+
+@lru_cache(maxsize=100)
+def _qos(channel: int, prefetch: int) -> bytes:
+    return frames.method(channel, commands.Basic.Qos(0, prefetch, False))

@@ -11,24 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 from typing import Any
 
-
-class _Other:
-    """A header that is no text, and what it was the last time: mostly the same, and dearer to read than to compare."""
-
-    __slots__ = ("_last", "_read", "name", "place")
-
-    def __init__(self, name: str, read: Callable[[bytes], Any], place: int) -> None:
-        self.name = name
-        self.place = place
-        self._read = read
-        self._last: tuple[bytes | None, Any] = (None, None)  # in one piece, since several threads read
-
-    def value(self, data: bytes) -> Any:
-        """What these bytes say."""
-        last = self._last
-        if last[0] != data:
-            self._last = last = (data, self._read(data))
-        return last[1]
+VARYING = frozenset({"correlation_id", "reply_to", "message_id", "timestamp"})
+"""Properties that differ from message to message; nearly all others are as they were."""
 
 
 Value = tuple[str, Callable[[bytes], Any], int, int, bool]
@@ -61,13 +45,20 @@ class Shape:
         self._cut = Struct("".join(formats)).unpack
         self._fixed = tuple(fixed)
         self._empty: dict[str, Any] = dict.fromkeys(headers)
-        places = [
-            (name, read, 2 * number + 1, is_header) for number, (name, read, _, _, is_header) in enumerate(values)
-        ]
-        self._properties = [one[:3] for one in places if not one[3]]
-        headers_read = [one[:3] for one in places if one[3]]
-        self._texts = [(name, place) for name, read, place in headers_read if read is bytes.decode]
-        self._others = [_Other(*one) for one in headers_read if one[1] is not bytes.decode]
+        self._texts: list[tuple[str, int]] = []
+        self._ids: list[tuple[str, Callable[[bytes], Any], int]] = []
+        self._steady: list[tuple[str, Callable[[bytes], Any], bool, int]] = []
+        for number, (name, read, _, _, is_header) in enumerate(values):
+            place = 2 * number + 1
+            if is_header and read is bytes.decode:
+                self._texts.append((name, place))
+            elif not is_header and name in VARYING:
+                self._ids.append((name, read, place))
+            else:
+                self._steady.append((name, read, is_header, place))
+        # What is steady was mostly the same the last time, and is dearer to read than to compare. In one piece, since
+        # several threads read.
+        self._last: tuple[list[bytes] | None, dict[str, Any], dict[str, Any]] = (None, {}, {})
 
     def read(self, payload: bytes) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Properties and headers of a content header that has the size of the first; None if it is not like that.
@@ -82,12 +73,23 @@ class Shape:
             self.misses += 1
             return None
         self.misses = 0
-        headers = self._empty.copy()
+        steady = [pieces[place] for _, _, _, place in self._steady]
+        last = self._last
         try:
+            if last[0] != steady:
+                self._last = last = (steady, *self._read_steady(pieces))
+            properties, headers = last[1].copy(), last[2].copy()
+            for name, read, place in self._ids:
+                properties[name] = read(pieces[place])
             for name, place in self._texts:
                 headers[name] = pieces[place].decode()
-            for other in self._others:
-                headers[other.name] = other.value(pieces[other.place])
-            return {name: read(pieces[place]) for name, read, place in self._properties}, headers
         except UnicodeDecodeError:  # where the first had text there are bytes of another kind
             return None
+        return properties, headers
+
+    def _read_steady(self, pieces: Sequence[bytes]) -> tuple[dict[str, Any], dict[str, Any]]:
+        properties: dict[str, Any] = {"delivery_mode": None}
+        headers = self._empty.copy()
+        for name, read, is_header, place in self._steady:
+            (headers if is_header else properties)[name] = read(pieces[place])
+        return properties, headers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from skirret import clock
@@ -118,6 +118,42 @@ class Store:
             for n, answer in zip([*forgotten, *range(len(calls), len(answers))], again, strict=True):
                 answers[n] = answer
         return self._raised(answers)
+
+    def begin_many(
+        self, script: Script, calls: Sequence[tuple[Sequence[str | bytes], Sequence[Any]]]
+    ) -> Callable[[], list[Any]]:
+        """Send runs of a script, at least one; what is returned waits for the answers, as `run_many` gives them.
+
+        If the line breaks meanwhile, or something is refused, all of it is done once more; it must bear that.
+        """
+        sha, _ = script.source(self.facts.major)
+        packed = b"".join(pack(("EVALSHA", sha, len(keys), *keys, *arguments)) for keys, arguments in calls)
+        seconds = self.address.deadline
+        session = self._borrow(calls[0][0][0], clock.monotonic() + seconds)
+        broken: list[Broken] = []
+        try:
+            session.send(packed, seconds)
+        except Broken as exc:
+            broken.append(exc)  # told to whoever wants the answers
+
+        def answers() -> list[Any]:
+            try:
+                if broken:
+                    raise broken[0]
+                found = session.read(len(calls), seconds)
+            except Broken as exc:
+                self.lost()
+                if exc.timed_out:
+                    self._is_silent = True
+                    raise in_words(exc, self.address) from exc
+                return self.run_many(script, calls)
+            if any(isinstance(one, Refused) for one in found):
+                session.close()
+                return self.run_many(script, calls)
+            self._give_back(session)
+            return found
+
+        return answers
 
     def exchange(
         self, packed: bytes, count: int, *, key: str | bytes | None = None, seconds: float | None = None

@@ -86,6 +86,16 @@ class BackendExam:
         assert backend.fetch(names) == {name: name.encode() for name in names}
         assert backend.store([]) == []
 
+    def test_what_was_begun_to_be_stored_is_there_in_the_end(self, backend: ResultBackend, task_id: str) -> None:
+        """In more than one portion, if the store has portions; states rank as in `store`."""
+        names = [f"{task_id}-{n}" for n in range(250)]
+        backend.store([record(names[0], states.SUCCESS, b"first")])
+        finish = backend.begin_store([record(one, states.FAILURE, b"second") for one in names])
+        finish()
+        backend.begin_store([])()
+        assert backend.wait(names[-1:], 5.0) == {names[-1]: b"second"}
+        assert backend.fetch(names) == {**dict.fromkeys(names, b"second"), names[0]: b"first"}
+
     @pytest.mark.parametrize("name", ["../../etc/x", "a b'c\"d;--", "ümläut-漢字-🥕", "x" * 255, "{q}*?["])
     def test_task_ids_are_free_text(self, backend: ResultBackend, name: str, task_id: str) -> None:
         name = f"{name}{task_id}"
