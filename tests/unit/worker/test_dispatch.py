@@ -67,6 +67,19 @@ def test_small_tasks_travel_together_up_to_ten_milliseconds_of_work(dispatcher: 
     assert len(dispatcher.pending) >= 80
 
 
+@pytest.mark.parametrize(
+    "seconds, count, given",
+    [(0.000003, 60, [60, 0]), (0.000003, 130, [66, 64]), (0.00025, 4, [2, 2]), (0.00025, 20, [10, 10])],
+)
+def test_who_is_emptiest_is_looked_for_after_half_a_millisecond_of_run_time_or_64_jobs(
+    dispatcher: Dispatcher, pairs: list[Pair], seconds: float, count: int, given: list[int]
+) -> None:
+    dispatcher.learn("t", seconds)
+    dispatcher.add([job(n) for n in range(count)])
+    dispatcher.assign(lines(pairs))
+    assert sorted((len(pair.line.outstanding) for pair in pairs), reverse=True) == given
+
+
 def test_a_slow_task_waits_for_a_free_slot_and_gets_the_next_one(dispatcher: Dispatcher, pairs: list[Pair]) -> None:
     dispatcher.learn("quick", 0.0001)
     dispatcher.learn("slow", 3.0)
