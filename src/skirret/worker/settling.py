@@ -22,7 +22,7 @@ logger = loggers.own("skirret.worker")
 
 MAX_SETTLE = 1000
 
-Ending = Callable[[list[Settlement]], object]
+Announce = Callable[[list[Settlement]], object]
 Settled = Callable[[list[Settlement], list[bool]], object]
 
 
@@ -84,7 +84,7 @@ class Settling:
         """Whether a server works on a batch and has still to say that it is done; no time for long waits."""
         return self._storing is not None or self._begun is not None
 
-    def carry_out(self, consumer: Consumer, ending: Ending, settled: Settled) -> None:
+    def carry_out(self, consumer: Consumer, ending: Announce, settled: Settled) -> None:
         """Do what can be done now, until the consumer is fenced: all of it, or the next batch.
 
         Servers that can be told now and heard later work on a batch while messages are taken: on its results until
@@ -129,7 +129,7 @@ class Settling:
     def _batch(self, start: int) -> list[Settlement]:
         return [self._settlements[i] for i in range(start, min(start + MAX_SETTLE, len(self._settlements)))]
 
-    def _store_ahead(self, consumer: Consumer, start: int, ending: Ending) -> None:
+    def _store_ahead(self, consumer: Consumer, start: int, ending: Announce) -> None:
         """Begin to store the results of the batch that is next, where they are stored apart."""
         if self._together or not self._backend.enabled or consumer.fenced:
             return
